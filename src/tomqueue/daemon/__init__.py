@@ -1,0 +1,1 @@
+"""What runs beside the workers: the supervisor, its children, the heartbeat, the sweep."""

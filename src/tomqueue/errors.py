@@ -1,0 +1,169 @@
+"""Every error of TomQueue, grouped by what happens next.
+
+TomQueueError
+├── SettingsError            a setting or URL is wrong: nothing was started
+├── DefinitionError          a declaration is wrong: raised where the job is declared
+├── EnqueueError             nothing was enqueued: raised where the job is enqueued
+│   ├── ArgumentsError       the arguments do not fit the job's signature, or cannot be JSON
+│   ├── PayloadTooLarge      the arguments are larger than the setting allows
+│   └── WrongColour          ``enqueue`` with an AsyncSession, or ``aenqueue`` with a Session
+├── StoreError               the database said no
+│   ├── StoreUnavailable     locked, full, read-only, gone: try again later
+│   ├── OutcomeUnknown       the connection broke during COMMIT: read the rows again
+│   └── SchemaError          tables missing, older or newer than this version
+├── JobNotFound              no row has this id
+├── JobStateError            the row's state does not allow what was asked
+├── Parked                   this worker cannot read the job; it waits for one that can
+│   ├── UnknownJob           no definition of this name is registered here
+│   └── UnreadableArguments  the stored arguments do not fit the definition
+└── ClaimLost                the row belongs to another claim now: nothing may be changed
+
+Verdict (Exception)          raised by a job to say how it wants to end
+├── Retry                    run again later; counts as an attempt
+├── Snooze                   run again later; does not count
+└── Discard                  failed, final, kept with its reason
+
+Interruption (BaseException) raised *into* a running job, so that ``except Exception`` does not swallow it
+├── JobTimeout               it ran longer than its ``max_run_time``
+└── JobInterrupted           the worker is shutting down and the grace time is over
+"""
+
+from datetime import timedelta
+
+__all__ = [
+    "ArgumentsError",
+    "ClaimLost",
+    "DefinitionError",
+    "Discard",
+    "EnqueueError",
+    "Interruption",
+    "JobInterrupted",
+    "JobNotFound",
+    "JobStateError",
+    "JobTimeout",
+    "OutcomeUnknown",
+    "Parked",
+    "PayloadTooLarge",
+    "Retry",
+    "SchemaError",
+    "SettingsError",
+    "Snooze",
+    "StoreError",
+    "StoreUnavailable",
+    "TomQueueError",
+    "UnknownJob",
+    "UnreadableArguments",
+    "Verdict",
+    "WrongColour",
+]
+
+
+class TomQueueError(Exception):
+    """Base of every error that TomQueue raises to its caller."""
+
+
+class SettingsError(TomQueueError):
+    """A setting, URL or option is wrong; the message names it and the cure."""
+
+
+class DefinitionError(TomQueueError):
+    """A job is declared in a way that cannot work; raised by the declaration."""
+
+
+class EnqueueError(TomQueueError):
+    """Nothing was enqueued; the message says which job and why."""
+
+
+class ArgumentsError(EnqueueError, TypeError):
+    """The arguments do not fit the job's signature, or cannot travel as JSON."""
+
+
+class PayloadTooLarge(EnqueueError, ValueError):
+    """The arguments are larger than the setting ``max_payload_bytes``."""
+
+
+class WrongColour(EnqueueError, TypeError):
+    """A synchronous call was given an asynchronous session, or the reverse."""
+
+
+class StoreError(TomQueueError):
+    """The database refused or could not be asked."""
+
+
+class StoreUnavailable(StoreError):
+    """The database cannot do it now (locked, full, read-only, unreachable); nothing was changed."""
+
+
+class OutcomeUnknown(StoreError):
+    """The connection broke while committing: the change may or may not have happened."""
+
+
+class SchemaError(StoreError):
+    """The tables are missing, older or newer than this version of TomQueue."""
+
+
+class JobNotFound(TomQueueError, LookupError):
+    """No job has this id (it finished, was deleted, or never existed)."""
+
+
+class JobStateError(TomQueueError):
+    """The job's state does not allow what was asked; the message names the state."""
+
+
+class Parked(TomQueueError):
+    """This worker cannot read the job: it is parked until one comes that can."""
+
+
+class UnknownJob(Parked):
+    """No definition of this name is registered in this application."""
+
+
+class UnreadableArguments(Parked):
+    """The stored arguments do not fit the definition that is registered here."""
+
+
+class ClaimLost(TomQueueError):
+    """The row is owned by another claim, or gone: this worker must not change it."""
+
+
+class Verdict(Exception):
+    """Base of what a job raises to decide how it ends."""
+
+
+class Retry(Verdict):
+    """Run the job again; counts as an attempt, and fails the job when the attempts are used up.
+
+    ``delay`` is in seconds (or a timedelta); without it the job's back-off decides.
+    """
+
+    def __init__(self, message: str = "", *, delay: float | timedelta | None = None) -> None:
+        super().__init__(message or "the job asked to be retried")
+        self.delay = delay
+
+
+class Snooze(Verdict):
+    """Run the job again after ``delay`` (seconds or timedelta); does not count as an attempt."""
+
+    def __init__(self, delay: float | timedelta) -> None:
+        super().__init__(f"snoozed for {delay}")
+        self.delay = delay
+
+
+class Discard(Verdict):
+    """Fail the job for good; the row is kept with ``reason`` and can be retried by a person."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Interruption(BaseException):
+    """Base of what is raised into a running job from outside."""
+
+
+class JobTimeout(Interruption):
+    """The job ran longer than its ``max_run_time``; counts as an attempt."""
+
+
+class JobInterrupted(Interruption):
+    """The worker must stop now; the job is given back and not charged."""

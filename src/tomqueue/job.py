@@ -1,0 +1,108 @@
+"""A job: the row, and the state that is derived from it."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from tomqueue.priority import Priority
+
+__all__ = ["Claimed", "Job", "NewJob", "State"]
+
+
+class State(StrEnum):
+    """What a job is doing. Derived from the row in this order; nothing stores it."""
+
+    FAILED = "failed"
+    """It will not run again unless a person retries it."""
+    RUNNING = "running"
+    """A worker has claimed it."""
+    HELD = "held"
+    """It waits for a limit or for another job."""
+    PARKED = "parked"
+    """No worker so far could read it; it waits for one that can."""
+    SCHEDULED = "scheduled"
+    """Its time has not come."""
+    READY = "ready"
+    """The next free worker takes it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A row of the jobs table, as it was when it was read. Times are aware and in UTC."""
+
+    id: int
+    queue: str
+    priority: Priority
+    name: str
+    payload: str = field(repr=False)
+    state: State
+    attempts: int = 0
+    max_attempts: int | None = None
+    run_at: datetime
+    expires_at: datetime | None = None
+    announced_at: datetime | None = None
+    created_at: datetime
+    updated_at: datetime
+    locked_at: datetime | None = None
+    locked_by: int | None = None
+    crashes: int = 0
+    suspect: bool = False
+    parked_at: datetime | None = None
+    parks: int = 0
+    held: bool = False
+    failed_at: datetime | None = None
+    last_error: str | None = field(default=None, repr=False)
+    unique_key: str | None = None
+    meta: str | None = field(default=None, repr=False)
+
+    @property
+    def arguments(self) -> Any:
+        """The stored arguments as plain JSON values; the text itself when it is not JSON."""
+        try:
+            return msgspec.json.decode(self.payload)
+        except msgspec.DecodeError:
+            return self.payload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """A job that is to be inserted.
+
+    With neither ``run_at`` nor ``delay`` it is ready at once. ``delay`` is counted on the database's clock.
+    """
+
+    name: str
+    queue: str
+    priority: int
+    payload: str = field(repr=False)
+    max_attempts: int | None = None
+    run_at: datetime | None = None
+    delay: float | None = None
+    expires_at: datetime | None = None
+    meta: str | None = None
+
+
+@dataclass(slots=True)
+class Claimed:
+    """A row that this worker owns until it finishes it or gives it back.
+
+    ``attempts`` counts the attempt that the claim began. ``token`` is in the WHERE clause of every change.
+    """
+
+    id: int
+    queue: str
+    priority: int
+    name: str
+    payload: str = field(repr=False)
+    attempts: int
+    max_attempts: int | None
+    run_at: datetime
+    created_at: datetime
+    expires_at: datetime | None
+    parks: int
+    suspect: bool
+    meta: str | None
+    token: int

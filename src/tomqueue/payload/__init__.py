@@ -1,0 +1,14 @@
+"""A job's arguments as JSON text and back, with the types that the job declares.
+
+The rule: what is enqueued must come back as it was. Each payload is read again, with the declared types,
+before it is stored, so that a worker with the same code can read it and nothing changes silently on the way.
+Two changes are allowed because no annotation could prevent them: a tuple under ``Any`` comes back as a list,
+and a subclass of a plain type (``OrderedDict``, a marked-safe ``str``) as the plain type.
+
+codecs (a call, an instance) → layout (named, typed values) → fidelity (the same again?) | text (JSON)
+"""
+
+from tomqueue.payload.codecs import ArgumentsCodec, InstanceCodec
+from tomqueue.payload.fidelity import field_names
+
+__all__ = ["ArgumentsCodec", "InstanceCodec", "field_names"]

@@ -1,0 +1,142 @@
+"""The named and typed values of a payload: which types may travel, and the checks on the way out and in."""
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import PurePath
+from typing import Any, NamedTuple, Unpack, get_args, get_origin
+
+import msgspec
+
+from tomqueue.errors import ArgumentsError, DefinitionError, UnreadableArguments
+from tomqueue.payload.fidelity import NOT_FINITE, change_of, not_finite
+from tomqueue.payload.text import ENCODER, encoding_error, from_json, located
+
+__all__ = ["UNSET", "Layout", "is_required"]
+
+UNSET = msgspec.UNSET
+PLAIN = frozenset({int, str, bool, type(None), type(UNSET)})
+"""Types whose values are the same again when their type is: no need to look closer."""
+
+
+class Coder(NamedTuple):
+    """What encodes and decodes one payload: a Struct made for it, and its decoder."""
+
+    record: Callable[..., msgspec.Struct]
+    decoder: msgspec.json.Decoder[msgspec.Struct]
+
+
+class Layout:
+    """The named values of one payload, in their order, with the type of each.
+
+    Types that are not known yet (a class further down the module) are looked up again at the first use.
+    """
+
+    def __init__(
+        self, job_name: str, parameters: Sequence[inspect.Parameter], hints: Callable[[], dict[str, Any]]
+    ) -> None:
+        self.job_name = job_name
+        self.names = tuple(parameter.name for parameter in parameters)
+        self._parameters = parameters
+        self._required = tuple(index for index, parameter in enumerate(parameters) if is_required(parameter))
+        self._hints = hints
+        self._coder: Coder | None = None
+        with suppress(NameError):
+            self._coder = self._compiled()
+
+    @property
+    def coder(self) -> Coder:
+        """The coder; raises DefinitionError if a name in an annotation is still unknown."""
+        if self._coder is None:
+            try:
+                self._coder = self._compiled()
+            except NameError as error:
+                raise DefinitionError(f"{self.job_name}: an annotation cannot be resolved: {error}") from error
+        return self._coder
+
+    def _compiled(self) -> Coder:
+        hints = self._hints()
+        types = [stored_type(parameter, hints.get(parameter.name, Any)) for parameter in self._parameters]
+        for parameter, kind in zip(self._parameters, types, strict=True):
+            check_travels(self.job_name, parameter.name, kind)
+        # The Struct's own names are numbered because a parameter may be called like one of its methods.
+        fields = [(f"field{index}", kind, UNSET) for index, kind in enumerate(types)]
+        rename = {f"field{index}": name for index, name in enumerate(self.names)}
+        record = msgspec.defstruct("Arguments", fields, rename=rename, forbid_unknown_fields=True)
+        return Coder(record, msgspec.json.Decoder(record, dec_hook=from_json))
+
+    def dump(self, values: Sequence[Any]) -> str:
+        """Return the JSON text of ``values`` (too few, or UNSET: left out), after reading it again."""
+        record, decoder = self.coder
+        try:
+            encoded = ENCODER.encode(record(*values))
+            found = msgspec.structs.astuple(decoder.decode(encoded))
+        except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+            raise ArgumentsError(self._refusal(values, error)) from error
+        for index, value in enumerate(values):
+            kind, back = type(value), found[index]
+            if (kind not in PLAIN or type(back) is not kind) and (change := change_of(value, back)):
+                raise ArgumentsError(f"{self.job_name}: argument '{self.names[index]}': {change}")
+        return encoded.decode()
+
+    def load(self, payload: str) -> tuple[Any, ...]:
+        """Return the stored values in order, UNSET for what was left out; raises UnreadableArguments."""
+        try:
+            values = msgspec.structs.astuple(self.coder.decoder.decode(payload))
+        except (ValueError, RecursionError, msgspec.MsgspecError) as error:
+            raise UnreadableArguments(f"{self.job_name}: {located(error)}") from error
+        for index in self._required:
+            if values[index] is UNSET:
+                raise UnreadableArguments(f"{self.job_name}: argument '{self.names[index]}' is missing")
+        return values
+
+    def _refusal(self, values: Sequence[Any], error: Exception) -> str:
+        """Say which argument cannot be stored, and why."""
+        for name, value in zip(self.names, values, strict=False):
+            if reason := encoding_error(value) or (NOT_FINITE if not_finite(value) else ""):
+                return f"{self.job_name}: argument '{name}': {reason}"
+        return f"{self.job_name}: {located(error)}"
+
+
+def is_required(parameter: inspect.Parameter) -> bool:
+    """Whether a call without this parameter is an error."""
+    variable = parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}
+    return parameter.default is parameter.empty and not variable
+
+
+def stored_type(parameter: inspect.Parameter, hint: Any) -> Any:
+    """Return the type of what is stored for a parameter: ``*args`` is a tuple, ``**kwargs`` a dict."""
+    if get_origin(hint) is Unpack:
+        return get_args(hint)[0]
+    if parameter.kind is parameter.VAR_POSITIONAL:
+        return tuple[hint, ...]
+    if parameter.kind is parameter.VAR_KEYWORD:
+        return dict[str, hint]
+    return hint
+
+
+def check_travels(job_name: str, name: str, kind: Any) -> None:
+    """Raise DefinitionError if a value of the type ``kind`` cannot be written as JSON and read again."""
+    try:
+        parts = list(parts_of(msgspec.inspect.type_info(kind), set()))
+    except TypeError as error:
+        raise DefinitionError(f"{job_name}: parameter '{name}': {error}") from error
+    for part in parts:
+        if isinstance(part, msgspec.inspect.CustomType) and not issubclass(part.cls, PurePath):
+            raise DefinitionError(
+                f"{job_name}: parameter '{name}' is annotated {part.cls.__name__}, which cannot travel as "
+                "JSON; pass its key and load it in the job"
+            )
+
+
+def parts_of(info: Any, seen: set[int]) -> Iterator[msgspec.inspect.Type]:
+    """Yield every type within the inspected type ``info``; a type may contain itself."""
+    if id(info) in seen:
+        return
+    seen.add(id(info))
+    if isinstance(info, msgspec.inspect.Type):
+        yield info
+    if isinstance(info, msgspec.inspect.Type | msgspec.inspect.Field):
+        for value in msgspec.structs.astuple(info):
+            for part in value if isinstance(value, tuple) else (value,):
+                yield from parts_of(part, seen)

@@ -1,0 +1,116 @@
+"""Every knob, read in one place: arguments before command line before ``TOMQUEUE_*`` environment."""
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from tomqueue.errors import SettingsError
+
+__all__ = ["NAME_PATTERN", "Settings", "check_name", "read_settings"]
+
+NAME_PATTERN = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,30}")
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of one TomQueue. Times are in seconds, sizes in bytes.
+
+    Each is an argument of ``TomQueue(...)`` and the environment variable ``TOMQUEUE_<NAME>``.
+    """
+
+    database_url: str = ""
+    """SQLAlchemy URL of the database that holds the jobs."""
+    schema: str | None = None
+    """Database schema of the tables (PostgreSQL, MySQL); None is the connection's own."""
+    prefix: str = "tomqueue"
+    """Start of every table name."""
+    default_queue: str = "default"
+    default_priority: str = "normal"
+    max_attempts: int = 25
+    """Attempts before a job is failed, unless the job says otherwise (Delayed::Job)."""
+    max_run_time: float = 4 * 3600.0
+    """Longest run of a job; a job may only lower it (Delayed::Job)."""
+    backoff_cap: float = 7 * 86400.0
+    """Longest pause between two attempts."""
+    backoff_jitter: float = 0.0
+    """Share of the pause that is drawn at random on top of it: 0.1 spreads by up to 10 %."""
+    max_crashes: int = 3
+    """Crashes in a row after which a job that kills its process is failed."""
+    delete_failed_jobs: bool = False
+    """Delete a job that failed for good instead of keeping it."""
+    max_payload_bytes: int = 1_000_000
+    """Largest size of a job's arguments as JSON."""
+    heartbeat: float = 5.0
+    """Pause between two renewals of a worker's lease."""
+    lease: float = 20.0
+    """How long a worker is believed to be alive after its last heartbeat."""
+    grace: float = 25.0
+    """Time a running job gets to end: at shutdown, and after its time-out was raised in it."""
+    poll_interval: float = 0.01
+    """Pause between two looks for news on SQLite (a PRAGMA, no query)."""
+    server_poll_interval: float = 0.05
+    """Pause between two looks for work on a database server without a broker."""
+    max_batch: int = 256
+    """Most jobs that one worker claims at once."""
+    batch_seconds: float = 0.075
+    """Work that one worker claims ahead, at the measured run time of its jobs."""
+    sqlite_synchronous: str = "FULL"
+    """FULL survives a power cut; NORMAL may lose the last commits then, never corrupt (SQLite's manual)."""
+    database_timeout: float = 30.0
+    """Longest wait for a lock of the database before StoreUnavailable."""
+
+
+def read_settings(environment: Mapping[str, str] | None = None, **arguments: Any) -> Settings:
+    """Return the settings from ``arguments`` (None = not given), else the environment, else the default.
+
+    Raises SettingsError for an unknown name or a value of the wrong type or range.
+    """
+    environment = os.environ if environment is None else environment
+    known = {field.name for field in msgspec.structs.fields(Settings)}
+    if unknown := set(arguments) - known:
+        raise SettingsError(f"no setting is called {min(unknown)!r}; there are {', '.join(sorted(known))}")
+    values = {name: text for name in known if (text := environment.get(f"TOMQUEUE_{name.upper()}")) is not None}
+    given = {name: value for name, value in arguments.items() if value is not None}
+    try:
+        settings = msgspec.convert({**values, **given}, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"a setting has the wrong type: {error}") from error
+    return checked(settings)
+
+
+def checked(settings: Settings) -> Settings:
+    """Return ``settings`` if every value is in its range; raise SettingsError that names the one that is not."""
+    check_name("default_queue", settings.default_queue)
+    for name in ("prefix", "schema"):
+        value = getattr(settings, name)
+        if value is not None and not IDENTIFIER.fullmatch(value):
+            raise SettingsError(f"{name}={value!r} must match {IDENTIFIER.pattern} (it becomes part of a table name)")
+    for name in (
+        "max_attempts",
+        "max_run_time",
+        "max_crashes",
+        "max_payload_bytes",
+        "heartbeat",
+        "grace",
+        "max_batch",
+    ):
+        if getattr(settings, name) <= 0:
+            raise SettingsError(f"{name}={getattr(settings, name)} must be greater than 0")
+    if settings.lease < 2 * settings.heartbeat:
+        raise SettingsError(
+            f"lease={settings.lease} must be at least twice heartbeat={settings.heartbeat}, "
+            "or one late heartbeat would take a living worker's jobs away"
+        )
+    if settings.sqlite_synchronous.upper() not in {"FULL", "NORMAL", "EXTRA"}:
+        raise SettingsError(f"sqlite_synchronous={settings.sqlite_synchronous!r}: use FULL, EXTRA or NORMAL")
+    return settings
+
+
+def check_name(what: str, value: str) -> str:
+    """Return ``value`` if it can name a queue or a job; raise SettingsError otherwise."""
+    if not NAME_PATTERN.fullmatch(value):
+        raise SettingsError(f"{what}={value!r} must match {NAME_PATTERN.pattern}")
+    return value

@@ -1,0 +1,64 @@
+"""The transaction of an atomic job: its own writes, its enqueues and its finish commit together, or not at all."""
+
+from contextvars import ContextVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from tomqueue.errors import ClaimLost
+from tomqueue.store.base import Ending
+from tomqueue.store.sql import SqlStore
+
+__all__ = ["AtomicTransaction", "Connection", "Session", "current_transaction"]
+
+current_transaction: ContextVar["AtomicTransaction | None"] = ContextVar("tomqueue_transaction", default=None)
+"""The transaction of the atomic job that runs in this context: what it enqueues joins it."""
+
+
+class AtomicTransaction:
+    """Opened at first use, so that a job that computes first holds no lock meanwhile (SQLite: BEGIN IMMEDIATE)."""
+
+    def __init__(self, store: SqlStore) -> None:
+        self._store = store
+        self._connection: Connection | None = None
+        self._session: Session | None = None
+
+    @property
+    def connection(self) -> Connection:
+        """The connection; its transaction begins with the first use."""
+        if self._connection is None:
+            with self._store.translating():
+                self._connection = self._store.engine.connect().execution_options(tomqueue_write=True)
+                self._connection.begin()
+        return self._connection
+
+    def session(self) -> Session:
+        """Return the Session of the transaction; its ``commit`` only flushes, its ``rollback`` rolls the job back."""
+        if self._session is None:
+            self._session = Session(self.connection, join_transaction_mode="rollback_only")
+        return self._session
+
+    def commit(self, ending: Ending) -> None:
+        """Finish the row and commit all. Raises ClaimLost, with nothing changed, when the row is no longer ours."""
+        try:
+            with self._store.translating():
+                if self._session is not None:
+                    self._session.flush()
+                connection = self.connection
+                if not self._store.finish_in(connection, ending):
+                    raise ClaimLost(f"job {ending.id} belongs to another claim: its writes are rolled back")
+                connection.commit()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Roll back what is not committed and give the connection back."""
+        if self._session is not None:
+            self._session.close()
+        if self._connection is not None:
+            try:
+                self._connection.close()
+            except DBAPIError:
+                self._connection.invalidate()
+        self._session = self._connection = None

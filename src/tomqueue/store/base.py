@@ -1,0 +1,145 @@
+"""The seam to the database: what the rest of TomQueue may ask of it.
+
+A store is used from many threads; each thread gets a connection of its own behind the seam. Every call is
+one short transaction. Errors are StoreError and its children, with the driver's error as the cause.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any, Protocol
+
+from tomqueue.job import Claimed, NewJob
+
+__all__ = [
+    "Announced",
+    "Answer",
+    "Delete",
+    "Ending",
+    "Inserted",
+    "Release",
+    "Store",
+    "Want",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Inserted:
+    """What the database made of a NewJob."""
+
+    id: int
+    run_at: datetime
+    announced_at: datetime | None
+    created_at: datetime
+
+
+@dataclass(slots=True)
+class Want:
+    """What a worker with free slots would take: the most urgent ready rows of its queues, at most ``limit``.
+
+    ``queues`` are in the order of this turn (round robin); ``below`` takes only priorities more urgent than
+    that rank. ``marks`` is the worker's low-water mark per (queue, priority): stamp and id of the last row it
+    took there, below which only deleted index entries and other workers' rows are left. The store moves it;
+    the worker clears it every few seconds and whenever a take came back empty.
+    """
+
+    queues: Sequence[str]
+    limit: int
+    worker: int
+    below: int = 4
+    marks: dict[tuple[str, int], tuple[Any, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """The job succeeded: its row leaves the table."""
+
+    id: int
+    token: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """The row is let go and stays in the table, as these values say.
+
+    ``announced_at`` becomes NULL, or keeps its value where ``keep_announced``. ``run_at`` None keeps it.
+    """
+
+    id: int
+    token: int
+    attempts: int
+    run_at: datetime | None = None
+    failed: bool = False
+    parked: bool = False
+    parks: int = 0
+    keep_announced: bool = False
+    keep_crashes: bool = False
+    last_error: str | None = None
+
+
+Ending = Delete | Release
+
+
+class Answer(Enum):
+    """Why a claim by id did not get its row."""
+
+    GONE = "gone"
+    FAILED = "failed"
+    HELD = "held"
+    PARKED = "parked"
+    LEASED = "leased by another"
+    NOT_DUE = "not due"
+    BUSY = "busy"
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What a due look did: how many rows it announced, and when the next one falls due (None: nobody knows of any)."""
+
+    count: int
+    next_run_at: datetime | None
+
+
+class Store(Protocol):
+    """The rows, as the journey needs them: hot, batched, fenced."""
+
+    def now(self) -> datetime:
+        """Return the database's clock, aware and in UTC."""
+
+    def insert(self, jobs: Sequence[NewJob], connection: Any = None) -> list[Inserted]:
+        """Write rows, in one transaction; in the caller's, where ``connection`` is a SQLAlchemy Connection.
+
+        New queues become known by it. Immediate rows are announced by the INSERT itself.
+        """
+
+    def take(
+        self, want: Want, token: int, record: Callable[[Sequence[int]], None], endings: Sequence[Ending] = ()
+    ) -> tuple[list[Claimed], list[bool]]:
+        """In one transaction finish what ``endings`` say and claim what ``want`` says.
+
+        ``record`` is called with the ids after they are chosen and before they are claimed. Returns the
+        claimed rows, most urgent first, and for each ending whether its row was still ours. A row marked
+        ``suspect`` is claimed alone. Raises OutcomeUnknown when the connection broke during COMMIT.
+        """
+
+    def finish(self, endings: Sequence[Ending]) -> list[bool]:
+        """Finish rows in one transaction; for each, say whether it was still ours (by id and token)."""
+
+    def finish_in(self, connection: Any, ending: Ending) -> bool:
+        """Finish one row inside the transaction of an atomic job (its SQLAlchemy Connection)."""
+
+    def claim(self, ids: Sequence[int], worker: int, token: int) -> Mapping[int, Claimed | Answer]:
+        """Claim rows by key. Every id is answered."""
+
+    def announce(self, limit: int = 500) -> Announced:
+        """Stamp due, unannounced rows as ready, most urgent first."""
+
+    def waiting(self, queues: Sequence[str]) -> bool:
+        """Say whether any row of ``queues`` is ready now (announced or due)."""
+
+    def change_counter(self) -> int | None:
+        """Return a number that changes when another connection committed; None where there is no cheap one."""
+
+    def close(self) -> None:
+        """Close the connections of every thread."""

@@ -1,0 +1,269 @@
+"""Everything a person asks of the jobs: look, count, retry, cancel, delete, pause. The same on each database."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, false, func, not_, select, true, update
+from sqlalchemy.exc import IntegrityError
+
+from tomqueue.errors import JobNotFound, JobStateError
+from tomqueue.job import Job, State
+from tomqueue.store.rows import job_of
+from tomqueue.store.sql import SqlStore
+
+__all__ = ["Catalog", "Filter", "QueueRow", "StatsRow"]
+
+PIECE = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which jobs are meant; every condition that is given must hold."""
+
+    state: State | None = None
+    queue: str | None = None
+    name: str | None = None
+    older_than: timedelta | None = None
+    """Created longer ago than this."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueRow:
+    """A queue, and how many of its jobs are in each state."""
+
+    name: str
+    paused_at: datetime | None
+    counts: Mapping[State, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatsRow:
+    """What was done in one minute in one queue."""
+
+    minute: datetime
+    queue: str
+    finished: int
+    retried: int
+    failed: int
+
+
+class Catalog:
+    """The jobs, queues and counters for people and programs."""
+
+    def __init__(self, store: SqlStore) -> None:
+        self._store = store
+        self._jobs: Table = store.tables.jobs
+        self._queues: Table = store.tables.queues
+
+    def get(self, job_id: int) -> Job:
+        """Read one job. Raises JobNotFound."""
+        now = self._store.now()
+        with self._store.reading() as connection:
+            row = connection.execute(select(self._jobs).where(self._jobs.c.id == job_id)).one_or_none()
+        if row is None:
+            raise JobNotFound(f"no job has id {job_id}: it finished, was deleted, or never existed")
+        return job_of(row, now)
+
+    def find(self, which: Filter, *, limit: int | None = None, after: int = 0) -> Iterator[Job]:
+        """Read jobs in the order of their ids, in pieces, beginning after the id ``after``."""
+        found = 0
+        while limit is None or found < limit:
+            wanted = PIECE if limit is None else min(PIECE, limit - found)
+            piece = self._piece(which, wanted, after)
+            yield from piece
+            found += len(piece)
+            if len(piece) < wanted:
+                return
+            after = piece[-1].id
+
+    def count(self, which: Filter) -> int:
+        """Count jobs."""
+        with self._store.reading() as connection:
+            statement = select(func.count()).select_from(self._jobs).where(*self._conditions(which))
+            return connection.execute(statement).scalar_one()
+
+    def retry(self, job_id: int) -> Job:
+        """Make a failed, parked or scheduled job ready now, with all its attempts. Raises JobStateError if it runs."""
+        self._change(job_id, self._unlocked(), self._retried(), "retried")
+        return self.get(job_id)
+
+    def cancel(self, job_id: int, reason: str = "cancelled") -> Job:
+        """Take a waiting job out of its queue: it is kept as failed, with the reason, and can be retried."""
+        waiting = and_(self._unlocked(), self._jobs.c.failed_at.is_(None))
+        self._change(job_id, waiting, self._cancelled(reason), "cancelled")
+        return self.get(job_id)
+
+    def delete(self, job_id: int) -> None:
+        """Delete a job that does not run."""
+        with self._store.writing() as connection:
+            gone = connection.execute(delete(self._jobs).where(self._jobs.c.id == job_id, self._unlocked())).rowcount
+        if not gone:
+            self._refuse(job_id, "deleted")
+
+    def retry_all(self, ids: Sequence[int]) -> int:
+        """Retry those of ``ids`` that do not run; return how many."""
+        return self._change_all(ids, self._unlocked(), self._retried())
+
+    def cancel_all(self, ids: Sequence[int], reason: str = "cancelled") -> int:
+        """Cancel those of ``ids`` that wait; return how many."""
+        waiting = and_(self._unlocked(), self._jobs.c.failed_at.is_(None))
+        return self._change_all(ids, waiting, self._cancelled(reason))
+
+    def delete_all(self, ids: Sequence[int]) -> int:
+        """Delete those of ``ids`` that do not run; return how many."""
+        with self._store.writing() as connection:
+            meant = self._jobs.c.id.in_(ids) & self._unlocked()
+            return connection.execute(delete(self._jobs).where(meant)).rowcount
+
+    def queues(self) -> list[QueueRow]:
+        """Read every known queue with its counts."""
+        with self._store.reading() as connection:
+            paused = {row.name: row.paused_at for row in connection.execute(select(self._queues))}
+            counts = self._counts(connection)
+        names = sorted({*paused, *counts})
+        return [QueueRow(name=name, paused_at=paused.get(name), counts=counts.get(name, {})) for name in names]
+
+    def queue_states(self) -> dict[str, bool]:
+        """Read the names of all known queues, and whether each is paused."""
+        with self._store.reading() as connection:
+            found = connection.execute(select(self._queues.c.name, self._queues.c.paused_at))
+            return {name: paused_at is not None for name, paused_at in found}
+
+    def pause(self, queue: str) -> None:
+        """Stop workers from taking jobs of a queue. Raises JobNotFound for a queue that nobody used."""
+        self._set_paused(queue, self._store.now())
+
+    def resume(self, queue: str) -> None:
+        """Let workers take jobs of a queue again."""
+        self._set_paused(queue, None)
+
+    def oldest_ready(self) -> datetime | None:
+        """Read since when the oldest ready job of a queue that is not paused has been waiting."""
+        jobs = self._jobs
+        paused = select(self._queues.c.name).where(self._queues.c.paused_at.is_not(None))
+        statement = select(func.min(jobs.c.run_at)).where(self._in_state(State.READY), jobs.c.queue.not_in(paused))
+        with self._store.reading() as connection:
+            return connection.execute(statement).scalar()
+
+    def unpark(self, names: Sequence[str]) -> int:
+        """Release parked jobs whose names a starting worker knows; return how many."""
+        jobs = self._jobs
+        now = self._store.now()
+        # a parked row is among the unannounced ones, due within the longest back-off: a short range of the index
+        parked = and_(jobs.c.parked_at.is_not(None), jobs.c.announced_at.is_(None), jobs.c.failed_at.is_(None))
+        known = and_(parked, not_(jobs.c.held), jobs.c.run_at <= now + LONGEST_PARK, jobs.c.name.in_(names))
+        with self._store.writing() as connection:
+            statement = update(jobs).where(known, self._unlocked())
+            return connection.execute(statement.values(parked_at=None, run_at=now, updated_at=now)).rowcount
+
+    def add_stats(self, rows: Sequence[StatsRow]) -> None:
+        """Add counters to those of their minute."""
+        table = self._store.tables.stats
+        with self._store.writing() as connection:
+            for row in rows:
+                if not self._add_to_minute(connection, row):
+                    try:
+                        with connection.begin_nested():
+                            connection.execute(table.insert().values(asdict(row)))
+                    except IntegrityError:  # another worker began the minute meanwhile
+                        self._add_to_minute(connection, row)
+
+    def _add_to_minute(self, connection: Connection, row: StatsRow) -> int:
+        table = self._store.tables.stats
+        same = and_(table.c.minute == row.minute, table.c.queue == row.queue)
+        counters = {name: table.c[name] + getattr(row, name) for name in ("finished", "retried", "failed")}
+        return connection.execute(update(table).where(same).values(counters)).rowcount
+
+    def stats(self, since: datetime) -> list[StatsRow]:
+        """Read the counters of every minute since ``since``, oldest first."""
+        table = self._store.tables.stats
+        with self._store.reading() as connection:
+            found = connection.execute(select(table).where(table.c.minute >= since).order_by(table.c.minute))
+            return [StatsRow(**row._mapping) for row in found]  # noqa: SLF001 - public in SQLAlchemy
+
+    def _piece(self, which: Filter, limit: int, after: int) -> list[Job]:
+        now = self._store.now()
+        conditions = [self._jobs.c.id > after, *self._conditions(which)]
+        statement = select(self._jobs).where(*conditions).order_by(self._jobs.c.id).limit(limit)
+        with self._store.reading() as connection:
+            return [job_of(row, now) for row in connection.execute(statement)]
+
+    def _conditions(self, which: Filter) -> list[ColumnElement[bool]]:
+        jobs = self._jobs
+        conditions: list[ColumnElement[bool]] = []
+        if which.state is not None:
+            conditions.append(self._in_state(which.state))
+        if which.queue is not None:
+            conditions.append(jobs.c.queue == which.queue)
+        if which.name is not None:
+            conditions.append(jobs.c.name == which.name)
+        if which.older_than is not None:
+            conditions.append(jobs.c.created_at < self._store.now() - which.older_than)
+        return conditions
+
+    def _in_state(self, state: State) -> ColumnElement[bool]:
+        """Return the condition of a state: the first that applies, in the order of State."""
+        jobs = self._jobs
+        applies: dict[State, ColumnElement[bool]] = {
+            State.FAILED: jobs.c.failed_at.is_not(None),
+            State.RUNNING: jobs.c.locked_by.is_not(None),
+            State.HELD: jobs.c.held,
+            State.PARKED: jobs.c.parked_at.is_not(None),
+            State.SCHEDULED: jobs.c.run_at > self._store.now(),
+            State.READY: true(),
+        }
+        earlier = [not_(condition) for other, condition in applies.items() if STATES.index(other) < STATES.index(state)]
+        return and_(applies[state], *earlier)
+
+    def _unlocked(self) -> ColumnElement[bool]:
+        return self._jobs.c.locked_by.is_(None)
+
+    def _retried(self) -> dict[str, Any]:
+        now = self._store.now()
+        fresh = {"attempts": 0, "crashes": 0, "suspect": false(), "parks": 0}
+        return {**fresh, **WAITING, "run_at": now, "expires_at": None, "updated_at": now}
+
+    def _cancelled(self, reason: str) -> dict[str, Any]:
+        now = self._store.now()
+        return {**WAITING, "failed_at": now, "last_error": reason, "updated_at": now}
+
+    def _change(self, job_id: int, allowed: ColumnElement[bool], values: Mapping[str, Any], done: str) -> None:
+        with self._store.writing() as connection:
+            statement = update(self._jobs).where(self._jobs.c.id == job_id, allowed)
+            changed = connection.execute(statement.values(values)).rowcount
+        if not changed:
+            self._refuse(job_id, done)
+
+    def _change_all(self, ids: Sequence[int], allowed: ColumnElement[bool], values: Mapping[str, Any]) -> int:
+        with self._store.writing() as connection:
+            statement = update(self._jobs).where(self._jobs.c.id.in_(ids), allowed)
+            return connection.execute(statement.values(values)).rowcount
+
+    def _refuse(self, job_id: int, done: str) -> None:
+        state = self.get(job_id).state
+        cure = "wait until it has ended" if state is State.RUNNING else "it has ended already"
+        raise JobStateError(f"job {job_id} is {state} and cannot be {done}: {cure}")
+
+    def _counts(self, connection: Connection) -> dict[str, dict[State, int]]:
+        counts: dict[str, dict[State, int]] = {}
+        for state in State:
+            statement = select(self._jobs.c.queue, func.count()).where(self._in_state(state))
+            for queue, number in connection.execute(statement.group_by(self._jobs.c.queue)):
+                counts.setdefault(queue, {})[state] = number
+        return counts
+
+    def _set_paused(self, queue: str, paused_at: datetime | None) -> None:
+        with self._store.writing() as connection:
+            statement = update(self._queues).where(self._queues.c.name == queue)
+            known = connection.execute(statement.values(paused_at=paused_at)).rowcount
+        if not known:
+            names = ", ".join(sorted(self.queue_states())) or "none yet"
+            raise JobNotFound(f"no job was ever enqueued in a queue {queue!r}; known queues: {names}")
+
+
+STATES = list(State)
+LONGEST_PARK = timedelta(minutes=5)
+WAITING: dict[str, None] = {"announced_at": None, "failed_at": None, "parked_at": None}
+"""What a row's columns become when a person changes it: it is announced again once due."""

@@ -1,0 +1,166 @@
+"""Leases of worker processes, and how the rows of a dead one become free."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any
+
+from sqlalchemy import Connection, Table, bindparam, case, false, null, select, true, update
+
+from tomqueue.store.rows import FREED
+from tomqueue.store.sql import SqlStore
+
+__all__ = ["Fate", "Freed", "Leases", "WorkerRow"]
+
+SCAN_PIECE = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerRow:
+    """A worker process as the leases table knows it. ``name`` is for people, ``id`` decides."""
+
+    id: int
+    name: str
+    supervisor: int
+    kind: str
+    queues: str
+    slots: int
+    started_at: datetime
+    expires_at: datetime
+
+
+class Fate(Enum):
+    """What becomes of a row whose worker process is dead."""
+
+    REFUND = "refund"
+    """It had not started, or was cut short on purpose: the attempt is given back."""
+    SUSPECT = "suspect"
+    """It ran beside others when the process died: refunded, and claimed alone the next time."""
+    CRASHED = "crashed"
+    """It ran alone when the process died: charged; failed after too many crashes in a row."""
+    OVERRAN = "overran"
+    """The process was killed because this job ran too long: charged like any failed attempt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freed:
+    """One row to free, by its fate. ``run_at`` is when an overrun job may run again."""
+
+    id: int
+    fate: Fate
+    used_up: bool = False
+    """Whether this was the job's last attempt."""
+    error: str | None = None
+    run_at: datetime | None = None
+
+
+class Leases:
+    """The leases table. All arithmetic is in the database's clock."""
+
+    def __init__(self, store: SqlStore) -> None:
+        self._store = store
+        self._workers: Table = store.tables.workers
+        self._jobs: Table = store.tables.jobs
+
+    def register(self, worker: WorkerRow) -> None:
+        """Write the row of a worker that is about to start."""
+        with self._store.writing() as connection:
+            connection.execute(self._workers.insert().values(asdict(worker)))
+
+    def renew(self, supervisor: int, lease: float) -> int:
+        """Renew the leases of all workers of a supervisor; return how many rows that were."""
+        expires_at = self._store.now() + timedelta(seconds=lease)
+        with self._store.writing() as connection:
+            statement = update(self._workers).where(self._workers.c.supervisor == supervisor)
+            return connection.execute(statement.values(expires_at=expires_at)).rowcount
+
+    def remove(self, worker: int) -> None:
+        """Delete the row of a worker whose jobs are free."""
+        with self._store.writing() as connection:
+            connection.execute(self._workers.delete().where(self._workers.c.id == worker))
+
+    def all(self) -> list[WorkerRow]:
+        """Read every lease, oldest first."""
+        with self._store.reading() as connection:
+            found = connection.execute(select(self._workers).order_by(self._workers.c.started_at))
+            return [WorkerRow(**row._mapping) for row in found]  # noqa: SLF001 - public in SQLAlchemy
+
+    def expired(self) -> list[WorkerRow]:
+        """Read the leases that are over."""
+        now = self._store.now()
+        return [worker for worker in self.all() if worker.expires_at < now]
+
+    def bury(self, worker: int) -> bool:
+        """Take over an expired lease; False when it was renewed or taken over meanwhile."""
+        now = self._store.now()
+        table = self._workers
+        with self._store.writing() as connection:
+            mine = (table.c.id == worker) & (table.c.expires_at < now) & (table.c.kind != "dead")
+            return connection.execute(update(table).where(mine).values(kind="dead")).rowcount == 1
+
+    def free(self, worker: int, rows: Sequence[Freed], max_crashes: int) -> list[int]:
+        """Free rows of a dead process by key; return the ids that are ready again. Safe to repeat."""
+        refunds = {fate: [row.id for row in rows if row.fate is fate] for fate in (Fate.REFUND, Fate.SUSPECT)}
+        with self._store.writing() as connection:
+            for fate, ids in refunds.items():
+                suspect = {"suspect": true()} if fate is Fate.SUSPECT else {}
+                self._change(connection, worker, ids, attempts=self._jobs.c.attempts - 1, **suspect)
+            for row in rows:
+                if row.fate not in refunds:
+                    self._change(connection, worker, [row.id], **self._charge(row, max_crashes))
+            return self._ready(connection, [row.id for row in rows])
+
+    def free_all(self, worker: int) -> int:
+        """Free every row of a worker whose host is lost; return how many. Nobody knows which ran: all are suspect."""
+        freed = 0
+        for ids in self._held_by(worker):
+            with self._store.writing() as connection:
+                freed += self._change(
+                    connection, worker, ids,
+                    attempts=self._jobs.c.attempts - 1, suspect=true(), announced_at=null(),
+                )  # fmt: skip
+        return freed
+
+    def _held_by(self, worker: int) -> Iterator[list[int]]:
+        """Find a worker's rows by ranges of the key: what a claim writes is in no index."""
+        jobs = self._jobs
+        last = 0
+        while True:
+            with self._store.reading() as connection:
+                end = connection.execute(
+                    select(jobs.c.id).where(jobs.c.id > last).order_by(jobs.c.id).offset(SCAN_PIECE - 1).limit(1)
+                ).scalar()
+                piece = jobs.c.id > last if end is None else jobs.c.id.between(last + 1, end)
+                ids = connection.execute(select(jobs.c.id).where(piece, jobs.c.locked_by == worker)).scalars().all()
+            if ids:
+                yield list(ids)
+            if end is None:
+                return
+            last = end
+
+    def _change(self, connection: Connection, worker: int, ids: Sequence[int], **values: Any) -> int:
+        if not ids:
+            return 0
+        ours = self._jobs.c.id.in_(ids) & (self._jobs.c.locked_by == worker)
+        changed = {**FREED, "updated_at": self._store.now(), **values}
+        return connection.execute(update(self._jobs).where(ours).values(changed)).rowcount
+
+    def _charge(self, row: Freed, max_crashes: int) -> dict[str, Any]:
+        now = self._store.now()
+        if row.fate is Fate.OVERRAN:
+            failed = {"failed_at": now} if row.used_up else {"run_at": row.run_at}
+            return {**failed, "announced_at": None, "crashes": 0, "suspect": false(), "last_error": row.error}
+        crashes = self._jobs.c.crashes + 1
+        lost = true() if row.used_up else crashes >= max_crashes
+        return {
+            "crashes": crashes,
+            "last_error": row.error,
+            "failed_at": case((lost, bindparam(None, now, type_=self._jobs.c.failed_at.type))),
+            "announced_at": case((lost, null()), else_=self._jobs.c.announced_at),
+        }
+
+    def _ready(self, connection: Connection, ids: Sequence[int]) -> list[int]:
+        jobs = self._jobs
+        ready = (jobs.c.failed_at.is_(None), jobs.c.locked_by.is_(None), jobs.c.run_at <= self._store.now())
+        return list(connection.execute(select(jobs.c.id).where(jobs.c.id.in_(ids), *ready)).scalars())

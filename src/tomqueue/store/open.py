@@ -1,0 +1,130 @@
+"""From a URL or an application's Engine to a store."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from tomqueue.errors import SettingsError
+from tomqueue.settings import Settings
+from tomqueue.store.links import detached
+from tomqueue.store.migrate import check_schema, installed_version, migrate
+from tomqueue.store.mysql import MysqlStore
+from tomqueue.store.postgres import PostgresStore
+from tomqueue.store.sql import SqlStore
+from tomqueue.store.sqlite import SqliteStore
+
+__all__ = ["configure_sqlite", "open_store", "ready_store"]
+
+SYNCHRONOUS_DRIVERS = {
+    "sqlite+aiosqlite": "sqlite",
+    "postgresql+asyncpg": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "postgresql+psycopg2": "postgresql+psycopg",
+    "postgresql+psycopg_async": "postgresql+psycopg",
+    "mysql": "mysql+mysqldb",
+    "mysql+aiomysql": "mysql+pymysql",
+    "mysql+asyncmy": "mysql+pymysql",
+    "mariadb": "mariadb+mysqldb",
+    "mariadb+aiomysql": "mariadb+pymysql",
+    "mariadb+asyncmy": "mariadb+pymysql",
+}
+"""URL schemes of an application → the driver that TomQueue's own connections use."""
+
+STORES: dict[str, Callable[[Engine, Settings], SqlStore]] = {
+    "sqlite": SqliteStore,
+    "postgresql": PostgresStore,
+    "mysql": MysqlStore,
+    "mariadb": MysqlStore,
+}
+EXTRAS = {"psycopg": "postgres", "MySQLdb": "mysql", "pymysql": "pymysql"}
+
+
+def open_store(settings: Settings, engine: Any = None) -> SqlStore:
+    """Return the store of ``settings.database_url``, or of an application's Engine or AsyncEngine.
+
+    Nothing is connected yet. Raises SettingsError for a URL that cannot be read or a driver that is missing.
+    """
+    url = parsed(settings.database_url) if engine is None else engine.url
+    store = STORES.get(url.get_backend_name())
+    if store is None:
+        raise SettingsError(f"database_url={url!r}: {url.get_backend_name()} is not supported; use {', '.join(STORES)}")
+    synchronous = url.set(drivername=SYNCHRONOUS_DRIVERS.get(url.drivername, url.drivername))
+    options: dict[str, Any] = {}
+    if engine is not None and url.drivername == synchronous.drivername:
+        # the application's own way to connect (its pool's creator, its tokens), each connection taken for good
+        options["creator"] = lambda: detached(engine)
+    own = made(synchronous, **options)
+    if own.dialect.name == "sqlite":
+        configure_sqlite(own, synchronous=settings.sqlite_synchronous, timeout=settings.database_timeout)
+    return store(own, settings)
+
+
+def ready_store(settings: Settings, engine: Any = None) -> SqlStore:
+    """Return a store whose tables are there: made at once on SQLite, checked on a server."""
+    store = open_store(settings, engine)
+    try:
+        with store.reading() as connection:
+            version = installed_version(connection, store.tables)
+        if version is None and store.engine.dialect.name == "sqlite":
+            migrate(store.engine, store.tables)
+        with store.reading() as connection:
+            check_schema(connection, store.tables)
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def parsed(text: str) -> URL:
+    """Return a database URL as an object; raise SettingsError that says how one looks."""
+    if not text:
+        raise SettingsError(
+            "no database: pass a URL, as in TomQueue('sqlite:///jobs.db'), or set TOMQUEUE_DATABASE_URL"
+        )
+    try:
+        return make_url(text)
+    except ArgumentError as error:
+        hidden = re.sub(r"://[^@/]*@", "://***@", text)
+        raise SettingsError(
+            f"database_url={hidden!r} is no database URL: it looks like sqlite:///jobs.db or "
+            "postgresql+psycopg://user:password@host/database"
+        ) from error
+
+
+def made(url: URL, **options: Any) -> Engine:
+    """Return an Engine; raise SettingsError that names the extra to install when the driver is missing."""
+    try:
+        return create_engine(url, **options)
+    except NoSuchModuleError as error:
+        raise SettingsError(f"database_url={url!r}: SQLAlchemy knows no driver {url.drivername!r}") from error
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get(error.name or "")
+        cure = f"pip install 'tomqueue[{extra}]'" if extra else f"install {error.name}"
+        raise SettingsError(f"database_url={url!r}: the driver {error.name} is not installed: {cure}") from error
+
+
+def configure_sqlite(engine: Engine, *, synchronous: str = "FULL", timeout: float = 30.0) -> None:
+    """Make an SQLite Engine safe for many processes: WAL, waiting for locks, transactions that begin as they go on.
+
+    Use it on an application's own Engine that shares the file with TomQueue. Every transaction begins with
+    BEGIN IMMEDIATE (one that only reads can say ``execution_options(tomqueue_write=False)``): a transaction that
+    begins as a reader and then writes fails at once when another has written since (SQLite's manual, "isolation").
+    ``timeout`` is in seconds.
+    """
+
+    @event.listens_for(engine, "connect")
+    def connect(dbapi_connection: Any, _record: Any) -> None:
+        dbapi_connection.isolation_level = None
+        cursor = dbapi_connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {int(timeout * 1000)}")
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute(f"PRAGMA synchronous = {synchronous}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("tomqueue_write", True)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

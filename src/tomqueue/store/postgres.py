@@ -1,0 +1,4 @@
+from tomqueue.store.sql import SqlStore
+
+
+class PostgresStore(SqlStore): ...

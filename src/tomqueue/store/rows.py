@@ -1,0 +1,70 @@
+"""Rows by SQLAlchemy Core: what is done one at a time, the same on every dialect."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Table, false, update
+
+from tomqueue.job import Job, State
+from tomqueue.priority import Priority
+from tomqueue.store.base import Delete, Ending, Release
+
+__all__ = ["FREED", "finish", "job_of", "state_of"]
+
+FREED = {"locked_at": None, "locked_by": None, "claim_token": None}
+"""What a row's columns become when its claim ends."""
+
+
+def finish(connection: Connection, jobs: Table, ending: Ending, now: datetime) -> bool:
+    """Finish one row in the transaction of ``connection``; say whether the ending's token held it."""
+    ours = (jobs.c.id == ending.id) & (jobs.c.claim_token == ending.token)
+    if isinstance(ending, Delete):
+        return connection.execute(jobs.delete().where(ours)).rowcount == 1
+    return connection.execute(update(jobs).where(ours).values(release_values(ending, now))).rowcount == 1
+
+
+def release_values(release: Release, now: datetime) -> dict[str, Any]:
+    """Return the values of a row that is let go."""
+    values: dict[str, Any] = {
+        **FREED,
+        "suspect": false(),
+        "attempts": release.attempts,
+        "parks": release.parks,
+        "updated_at": now,
+        "failed_at": now if release.failed else None,
+        "parked_at": now if release.parked else None,
+    }
+    if release.run_at is not None:
+        values["run_at"] = release.run_at
+    if not release.keep_announced:
+        values["announced_at"] = None
+    if not release.keep_crashes:
+        values["crashes"] = 0
+    if release.last_error is not None:
+        values["last_error"] = release.last_error
+    return values
+
+
+def state_of(row: Row[Any], now: datetime) -> State:
+    """Derive the state of a row, in the order that State lists."""
+    for state, applies in (
+        (State.FAILED, row.failed_at is not None),
+        (State.RUNNING, row.locked_by is not None),
+        (State.HELD, row.held),
+        (State.PARKED, row.parked_at is not None),
+        (State.SCHEDULED, row.run_at > now),
+    ):
+        if applies:
+            return state
+    return State.READY
+
+
+def job_of(row: Row[Any], now: datetime) -> Job:
+    """Return a row as a Job."""
+    values = dict(row._mapping)  # noqa: SLF001 - public in SQLAlchemy, in spite of its name
+    del values["claim_token"]
+    values.pop("due_at", None)
+    values["priority"] = Priority.of_rank(row.priority)
+    values["suspect"] = bool(row.suspect)
+    values["held"] = bool(row.held)
+    return Job(state=state_of(row, now), **values)

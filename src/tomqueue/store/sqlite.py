@@ -1,0 +1,311 @@
+"""SQLite: one file, no server. Writers take turns, so every write is short and begins with BEGIN IMMEDIATE."""
+
+import sqlite3
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from tomqueue.errors import SettingsError, StoreError, StoreUnavailable
+from tomqueue.job import Claimed, NewJob
+from tomqueue.settings import Settings
+from tomqueue.store.base import Answer, Inserted, Release, Want
+from tomqueue.store.schema import from_micros, to_micros
+from tomqueue.store.links import detached
+from tomqueue.store.sql import PRIORITIES, Picked, SqlStore, delay_of
+
+__all__ = ["SqliteStore", "now_micros"]
+
+CLAIMED = (
+    "id, queue, priority, name, payload, attempts, max_attempts, run_at, created_at, expires_at, parks, suspect, meta"
+)
+RUNNABLE = "locked_by IS NULL AND failed_at IS NULL AND NOT held AND parked_at IS NULL"
+FREE = "locked_at = NULL, locked_by = NULL, claim_token = NULL, suspect = 0"
+UNAVAILABLE = {
+    sqlite3.SQLITE_BUSY: "another process holds its lock",
+    sqlite3.SQLITE_LOCKED: "another connection holds its lock",
+    sqlite3.SQLITE_READONLY: "it is read-only",
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_IOERR: "reading or writing the file failed",
+    sqlite3.SQLITE_CANTOPEN: "the file or its folder cannot be opened",
+}
+
+
+def now_micros() -> int:
+    """Return the clock of the database: SQLite's is the host's, here with all its microseconds."""
+    return time.time_ns() // 1000
+
+
+def marks(values: Sequence[object]) -> str:
+    """Return the placeholders for ``values``."""
+    return ",".join("?" * len(values))
+
+
+class SqliteStore(SqlStore):
+    """The rows in an SQLite file in WAL mode."""
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        if engine.url.database in {None, "", ":memory:"}:
+            raise SettingsError(
+                f"{engine.url} is a database in memory, which no worker process can see: "
+                "name a file, for example sqlite:///jobs.db"
+            )
+        super().__init__(engine, settings)
+        self.path = engine.url.database
+
+    # Connections --------------------------------------------------------------------------------------
+
+    def _connect(self) -> sqlite3.Connection:
+        link = detached(self.engine)
+        assert isinstance(link, sqlite3.Connection)
+        return link
+
+    def _begin(self, link: sqlite3.Connection) -> None:
+        link.execute("BEGIN IMMEDIATE")
+
+    def _translated(self, error: Exception) -> StoreError | None:
+        if not isinstance(error, sqlite3.Error):
+            return None
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in UNAVAILABLE:
+            return StoreUnavailable(f"{self.path}: {UNAVAILABLE[code]} ({error}); nothing was changed")
+        return StoreError(f"{self.path}: {error}")
+
+    def _is_transient(self, error: Exception) -> bool:  # noqa: ARG002 - the busy timeout has waited already
+        return False
+
+    def _is_broken(self, error: Exception) -> bool:
+        return isinstance(error, sqlite3.ProgrammingError) and "closed" in str(error)
+
+    def now(self) -> datetime:
+        """Return the host's clock, which is SQLite's."""
+        return from_micros(now_micros())
+
+    def change_counter(self) -> int | None:
+        """Return SQLite's own counter of other connections' commits (``PRAGMA data_version``)."""
+        return self._read(lambda link: int(link.execute("PRAGMA data_version").fetchone()[0]))
+
+    # Enqueue ------------------------------------------------------------------------------------------
+
+    def _insert(self, link: sqlite3.Connection, jobs: Sequence[NewJob]) -> list[Inserted]:
+        now = now_micros()
+        rows = [insert_row(job, now) for job in jobs]
+        statement = (
+            f"INSERT INTO {self.jobs} (queue, priority, name, payload, meta, max_attempts, run_at, expires_at,"
+            " announced_at, created_at, updated_at) VALUES (?,?,?,?,?,?,?,?,?,?,?)"
+        )
+        if len(rows) == 1:
+            last = link.execute(statement, rows[0]).lastrowid
+        else:
+            # AUTOINCREMENT and a single writer: the ids of one transaction are consecutive
+            link.executemany(statement, rows)
+            last = link.execute("SELECT last_insert_rowid()").fetchone()[0]
+        assert last is not None
+        created = from_micros(now)
+        return [
+            Inserted(row_id, from_micros(row[6]), created if row[8] is not None else None, created)
+            for row_id, row in enumerate(rows, last - len(rows) + 1)
+        ]
+
+    def _insert_values(self, job: NewJob) -> dict[str, Any]:
+        now = self.now()
+        delay = delay_of(job)
+        immediate = job.run_at is None and delay is None
+        return {
+            "queue": job.queue,
+            "priority": job.priority,
+            "name": job.name,
+            "payload": job.payload,
+            "meta": job.meta,
+            "max_attempts": job.max_attempts,
+            "run_at": job.run_at or now + (delay or timedelta()),
+            "expires_at": job.expires_at,
+            "announced_at": now if immediate else None,
+            "created_at": now,
+            "updated_at": now,
+        }
+
+    def _know_queues(self, link: sqlite3.Connection, names: Iterable[str]) -> None:
+        now = now_micros()
+        link.executemany(
+            f"INSERT OR IGNORE INTO {self.queues} (name, created_at) VALUES (?, ?)",
+            [(name, now) for name in names],
+        )
+
+    def _know_queue_in(self, connection: Connection, name: str) -> None:
+        values = {"name": name, "created_at": self.now()}
+        connection.execute(sqlite_insert(self.tables.queues).values(values).on_conflict_do_nothing())
+
+    # Claim --------------------------------------------------------------------------------------------
+
+    def _pick(self, link: sqlite3.Connection, queue: str, priority: int, want: Want, limit: int) -> list[Picked]:
+        stamp, row_id = want.marks.get((queue, priority), (0, 0))
+        return link.execute(
+            f"SELECT id, announced_at, suspect FROM {self.jobs}"
+            " WHERE queue = ? AND priority = ? AND announced_at IS NOT NULL AND (announced_at, id) > (?, ?)"
+            f" AND run_at <= ? AND {RUNNABLE} ORDER BY announced_at, id LIMIT ?",
+            (queue, priority, stamp, row_id, now_micros(), limit),
+        ).fetchall()
+
+    def _lock(self, link: sqlite3.Connection, ids: Sequence[int], worker: int, token: int) -> list[Claimed]:
+        found = link.execute(
+            f"UPDATE {self.jobs} SET locked_at = ?, locked_by = ?, claim_token = ?, attempts = attempts + 1"
+            f" WHERE id IN ({marks(ids)}) RETURNING {CLAIMED}",
+            (now_micros(), worker, token, *ids),
+        ).fetchall()
+        return [claimed(row, token) for row in found]
+
+    def _lockable(self, link: sqlite3.Connection, ids: Sequence[int]) -> Mapping[int, Answer | None]:
+        found = link.execute(
+            f"SELECT id, failed_at, locked_by, held, parked_at, run_at FROM {self.jobs} WHERE id IN ({marks(ids)})",
+            tuple(ids),
+        )
+        now = now_micros()
+        return {
+            row_id: answer(failed, locked, held, parked, due=run_at <= now)
+            for row_id, failed, locked, held, parked, run_at in found
+        }
+
+    # Finish -------------------------------------------------------------------------------------------
+
+    def _delete(self, link: sqlite3.Connection, token: int, ids: Sequence[int]) -> set[int]:
+        found = link.execute(
+            f"DELETE FROM {self.jobs} WHERE id IN ({marks(ids)}) AND claim_token = ? RETURNING id",
+            (*ids, token),
+        )
+        return {row_id for (row_id,) in found}
+
+    def _release(self, link: sqlite3.Connection, release: Release) -> bool:
+        now = now_micros()
+        changed = link.execute(
+            f"UPDATE {self.jobs} SET {FREE}, attempts = ?, parks = ?, updated_at = ?,"
+            " run_at = coalesce(?, run_at), failed_at = ?, parked_at = ?,"
+            " announced_at = CASE WHEN ? THEN announced_at END, crashes = CASE WHEN ? THEN crashes ELSE 0 END,"
+            " last_error = coalesce(?, last_error) WHERE id = ? AND claim_token = ?",
+            (
+                release.attempts,
+                release.parks,
+                now,
+                None if release.run_at is None else to_micros(release.run_at),
+                now if release.failed else None,
+                now if release.parked else None,
+                release.keep_announced,
+                release.keep_crashes,
+                release.last_error,
+                release.id,
+                release.token,
+            ),
+        )
+        return changed.rowcount == 1
+
+    # Announce -----------------------------------------------------------------------------------------
+
+    def _due(self, link: sqlite3.Connection, limit: int) -> list[int]:
+        now = now_micros()
+        due: list[int] = []
+        for priority in PRIORITIES:
+            found = link.execute(
+                f"SELECT id FROM {self.jobs} WHERE priority = ? AND run_at <= ? AND announced_at IS NULL"
+                " AND failed_at IS NULL AND NOT held AND locked_by IS NULL ORDER BY run_at LIMIT ?",
+                (priority, now, limit - len(due)),
+            )
+            due += [row_id for (row_id,) in found]
+            if len(due) >= limit:
+                break
+        return due
+
+    def _announce(self, link: sqlite3.Connection, ids: Sequence[int]) -> list[str]:
+        now = now_micros()
+        found = link.execute(
+            f"UPDATE {self.jobs} SET announced_at = ?, parked_at = NULL WHERE id IN ({marks(ids)}) AND run_at <= ?"
+            " AND announced_at IS NULL AND failed_at IS NULL AND NOT held AND locked_by IS NULL RETURNING queue",
+            (now, *ids, now),
+        )
+        return [queue for (queue,) in found]
+
+    def _next_due(self, link: sqlite3.Connection) -> datetime | None:
+        firsts = [
+            link.execute(
+                f"SELECT run_at FROM {self.jobs} WHERE priority = ? AND announced_at IS NULL AND failed_at IS NULL"
+                " AND NOT held AND locked_by IS NULL ORDER BY run_at LIMIT 1",
+                (priority,),
+            ).fetchone()
+            for priority in PRIORITIES
+        ]
+        return min((from_micros(first[0]) for first in firsts if first), default=None)
+
+
+def insert_row(job: NewJob, now: int) -> tuple[Any, ...]:
+    """Return the values of an INSERT, in the order of its columns."""
+    run_at = now
+    announced: int | None = now
+    if job.run_at is not None:
+        run_at, announced = to_micros(job.run_at), None
+    elif delay := delay_of(job):
+        run_at, announced = now + delay // timedelta(microseconds=1), None
+    expires_at = None if job.expires_at is None else to_micros(job.expires_at)
+    return (
+        job.queue,
+        job.priority,
+        job.name,
+        job.payload,
+        job.meta,
+        job.max_attempts,
+        run_at,
+        expires_at,
+        announced,
+        now,
+        now,
+    )
+
+
+def claimed(row: tuple[Any, ...], token: int) -> Claimed:
+    """Return the row of a claim as an object."""
+    (
+        row_id,
+        queue,
+        priority,
+        name,
+        payload,
+        attempts,
+        max_attempts,
+        run_at,
+        created,
+        expires,
+        parks,
+        suspect,
+        meta,
+    ) = row
+    return Claimed(
+        row_id,
+        queue,
+        priority,
+        name,
+        payload,
+        attempts,
+        max_attempts,
+        from_micros(run_at),
+        from_micros(created),
+        None if expires is None else from_micros(expires),
+        parks,
+        bool(suspect),
+        meta,
+        token,
+    )
+
+
+def answer(failed: object, locked: object, held: object, parked: object, *, due: bool) -> Answer | None:
+    """Say why a row cannot be claimed, in the order of the states; None when it can."""
+    for reason, applies in (
+        (Answer.FAILED, failed is not None),
+        (Answer.LEASED, locked is not None),
+        (Answer.HELD, bool(held)),
+        (Answer.PARKED, parked is not None),
+        (Answer.NOT_DUE, not due),
+    ):
+        if applies:
+            return reason
+    return None

@@ -1,0 +1,1 @@
+"""Step 4: a notification becomes a finished row."""
