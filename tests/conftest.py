@@ -50,7 +50,7 @@ def _started(server: Callable[[], AbstractContextManager[str]]) -> Iterator[str]
         try:
             url = stack.enter_context(server())
         except ServerMissingError as missing:
-            if os.environ.get("CI") or os.environ.get("TOMQUEUE_TEST_REQUIRE_SERVERS"):
-                pytest.fail(str(missing), pytrace=False)
-            pytest.skip(str(missing))
+            required = os.environ.get("CI") or os.environ.get("TOMQUEUE_TEST_REQUIRE_SERVERS")
+            outcome = pytest.fail.Exception if required else pytest.skip.Exception
+            raise outcome(str(missing), pytrace=False) from None
         yield url

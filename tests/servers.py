@@ -341,9 +341,7 @@ def _stop(process: subprocess.Popen[bytes], stop_signal: int) -> None:
         process.send_signal(stop_signal)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(STOP_SECONDS)
-    with contextlib.suppress(
-        ProcessLookupError, PermissionError
-    ):  # nobody left: Linux says one, macOS the other
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody left: Linux says one, macOS the other
         os.killpg(process.pid, signal.SIGKILL)
 
 

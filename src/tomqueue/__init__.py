@@ -1,1 +1,36 @@
-"""x"""
+"""TomQueue: background jobs that commit with your data.
+
+The journey of a job, as the folders tell it:
+
+    enqueue/    Persist → Publish                                  a call becomes a row and, after the commit, news
+    store/      the rows: the truth                                SQLite, PostgreSQL, MySQL/MariaDB
+    transport/  the news                                           without a broker, the database asked in turn
+    worker/     ErrorHandling → Pop → Claim → Timeout → Invoke     news becomes a finished row
+
+``cli/`` and ``daemon/`` are the ways in: the command, and the processes that it starts.
+"""
+
+from tomqueue.app import TomQueue
+from tomqueue.definition import Prepared
+from tomqueue.errors import Discard, JobInterrupted, JobTimeout, Retry, Snooze, TomQueueError
+from tomqueue.job import Job, State
+from tomqueue.priority import Priority
+from tomqueue.store.open import configure_sqlite
+from tomqueue.worker.context import JobContext, current_job
+
+__all__ = [
+    "Discard",
+    "Job",
+    "JobContext",
+    "JobInterrupted",
+    "JobTimeout",
+    "Prepared",
+    "Priority",
+    "Retry",
+    "Snooze",
+    "State",
+    "TomQueue",
+    "TomQueueError",
+    "configure_sqlite",
+    "current_job",
+]

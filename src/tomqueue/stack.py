@@ -5,7 +5,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 from tomqueue.errors import SettingsError
 
-__all__ = ["Layer", "Proceed", "Stack"]
+__all__ = ["Insertions", "Layer", "Proceed", "Stack"]
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -53,6 +53,30 @@ class Stack(Generic[C, R]):
         if name not in self.names():
             raise SettingsError(f"no layer is called {name!r}; this stack has {', '.join(self.names())}")
         return self.names().index(name)
+
+
+class Insertions(Generic[C, R]):
+    """Layers of a user's own, to be put into a stack when it is built: ``insert(layer, before="Timeout")``."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._names = list(names)
+        self._inserted: list[tuple[Layer[C, R], str, bool]] = []
+
+    def insert(self, layer: Layer[C, R], *, before: str | None = None, after: str | None = None) -> None:
+        """Insert a layer just outside (``before``) or just inside (``after``) the layer of that name."""
+        place = before or after
+        if place is None or (before and after):
+            raise SettingsError(f"say where: insert(layer, before=...) or after=..., one of {', '.join(self._names)}")
+        if place not in self._names:
+            raise SettingsError(f"no layer is called {place!r}; this stack has {', '.join(self._names)}")
+        self._inserted.append((layer, place, before is not None))
+        self._names.insert(self._names.index(place) + (before is None), name_of(layer))
+
+    def into(self, stack: Stack[C, R]) -> Stack[C, R]:
+        """Return ``stack`` with all insertions."""
+        for layer, place, is_before in self._inserted:
+            stack = stack.with_before(place, layer) if is_before else stack.with_after(place, layer)
+        return stack
 
 
 def bound(layer: Layer[C, R], proceed: Callable[[C], R]) -> Callable[[C], R]:

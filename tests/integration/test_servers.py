@@ -49,7 +49,5 @@ def _tables(url: str) -> list[str]:
 
 def _databases(server: str) -> list[str]:
     with create_engine(server, poolclass=NullPool).connect() as connection:
-        catalog = (
-            "SELECT datname FROM pg_database" if connection.dialect.name == "postgresql" else "SHOW DATABASES"
-        )
+        catalog = "SELECT datname FROM pg_database" if connection.dialect.name == "postgresql" else "SHOW DATABASES"
         return list(connection.scalars(text(catalog)))

@@ -8,7 +8,7 @@ and a subclass of a plain type (``OrderedDict``, a marked-safe ``str``) as the p
 codecs (a call, an instance) → layout (named, typed values) → fidelity (the same again?) | text (JSON)
 """
 
-from tomqueue.payload.codecs import ArgumentsCodec, InstanceCodec
+from tomqueue.payload.codecs import ArgumentsCodec, InstanceCodec, function_hints
 from tomqueue.payload.fidelity import field_names
 
-__all__ = ["ArgumentsCodec", "InstanceCodec", "field_names"]
+__all__ = ["ArgumentsCodec", "InstanceCodec", "field_names", "function_hints"]

@@ -1,13 +1,13 @@
 """What becomes a payload: the arguments of a call, or the fields of an instance."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar, get_type_hints
 
 from tomqueue.errors import ArgumentsError, DefinitionError, UnreadableArguments
 from tomqueue.payload.layout import UNSET, Layout, is_required
 
-__all__ = ["ArgumentsCodec", "InstanceCodec"]
+__all__ = ["ArgumentsCodec", "InstanceCodec", "function_hints"]
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ class ArgumentsCodec:
         signature = inspect.signature(function)
         parameters = list(signature.parameters.values())[int(skip_first) :]
         signature = signature.replace(parameters=parameters)
-        return cls(signature, Layout(job_name, parameters, lambda: get_type_hints(function, include_extras=True)))
+        return cls(signature, Layout(job_name, parameters, lambda: function_hints(function, parameters)))
 
     def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """Return the JSON text of a call's arguments; raises ArgumentsError if it could not be read again."""
@@ -65,6 +65,17 @@ class ArgumentsCodec:
                 else:
                     args.append(value)
         return args, kwargs
+
+
+def function_hints(function: Callable[..., Any], parameters: Sequence[inspect.Parameter]) -> dict[str, Any]:
+    """Return the types of ``parameters`` only; raises NameError for one that is not known (yet).
+
+    The other annotations (the JobContext, what is returned) need not exist when the program runs.
+    """
+    annotations = {p.name: p.annotation for p in parameters if p.annotation is not p.empty}
+    holder = type("Annotations", (), {"__annotations__": annotations})
+    names = getattr(inspect.unwrap(function), "__globals__", {})
+    return get_type_hints(holder, globalns=names, include_extras=True)
 
 
 class InstanceCodec(Generic[T]):

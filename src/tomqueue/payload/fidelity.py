@@ -7,9 +7,11 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["NOT_FINITE", "change_of", "field_names", "not_finite"]
+__all__ = ["NOT_FINITE", "PLAIN", "change_of", "field_names", "not_finite"]
 
 NOT_FINITE = "NaN and infinity are not JSON; pass None or a str"
+PLAIN = frozenset({int, str, bool, float, type(None), type(msgspec.UNSET)})
+"""Types whose values are the same again when their type is (a NaN comes back as None): no closer look."""
 
 
 def change_of(given: Any, back: Any) -> str:
@@ -18,7 +20,7 @@ def change_of(given: Any, back: Any) -> str:
         if not_finite(given):
             return NOT_FINITE
         was, would = type(given).__name__, type(back).__name__
-        return f"a {was} would come back as {would}: annotate it as {was}, or pass a {would}"
+        return f"a value of type {was} would come back as {would}: annotate it as {was}, or pass {would}"
     if isinstance(back, dict):
         return change_of_dict(given, back)
     if isinstance(back, set | frozenset):
@@ -28,7 +30,16 @@ def change_of(given: Any, back: Any) -> str:
         pairs = zip(given, back, strict=True)
     elif names := field_names(type(back)):
         pairs = ((getattr(given, name, None), getattr(back, name, None)) for name in names)
-    return next((change for pair in pairs if (change := change_of(*pair))), "")
+    return first_change(pairs)
+
+
+def first_change(pairs: Iterable[tuple[Any, Any]]) -> str:
+    """Say how the first pair that differs does; empty if none does."""
+    for given, back in pairs:
+        kind = type(given)
+        if (kind not in PLAIN or type(back) is not kind) and (change := change_of(given, back)):
+            return change
+    return ""
 
 
 def change_of_dict(given: dict[Any, Any], back: dict[Any, Any]) -> str:
@@ -36,7 +47,7 @@ def change_of_dict(given: dict[Any, Any], back: dict[Any, Any]) -> str:
     if lost := [key for key in given if key not in back]:
         kind = type(lost[0]).__name__
         return f"a key of type {kind} would not come back: annotate the dict as dict[{kind}, ...]"
-    return next((change for key, value in back.items() if (change := change_of(given[key], value))), "")
+    return first_change((given[key], value) for key, value in back.items())
 
 
 def same_kind(given: Any, back: Any) -> bool:

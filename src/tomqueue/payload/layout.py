@@ -9,14 +9,12 @@ from typing import Any, NamedTuple, Unpack, get_args, get_origin
 import msgspec
 
 from tomqueue.errors import ArgumentsError, DefinitionError, UnreadableArguments
-from tomqueue.payload.fidelity import NOT_FINITE, change_of, not_finite
+from tomqueue.payload.fidelity import NOT_FINITE, PLAIN, change_of, not_finite
 from tomqueue.payload.text import ENCODER, encoding_error, from_json, located
 
 __all__ = ["UNSET", "Layout", "is_required"]
 
 UNSET = msgspec.UNSET
-PLAIN = frozenset({int, str, bool, type(None), type(UNSET)})
-"""Types whose values are the same again when their type is: no need to look closer."""
 
 
 class Coder(NamedTuple):
@@ -93,6 +91,8 @@ class Layout:
     def _refusal(self, values: Sequence[Any], error: Exception) -> str:
         """Say which argument cannot be stored, and why."""
         for name, value in zip(self.names, values, strict=False):
+            if value is UNSET:
+                continue
             if reason := encoding_error(value) or (NOT_FINITE if not_finite(value) else ""):
                 return f"{self.job_name}: argument '{name}': {reason}"
         return f"{self.job_name}: {located(error)}"

@@ -39,14 +39,14 @@ class AtomicTransaction:
             self._session = Session(self.connection, join_transaction_mode="rollback_only")
         return self._session
 
-    def commit(self, ending: Ending) -> None:
-        """Finish the row and commit all. Raises ClaimLost, with nothing changed, when the row is no longer ours."""
+    def commit(self, ending: Ending | None) -> None:
+        """Finish the row (a job that runs inline has none) and commit all. Raises ClaimLost, with nothing changed, when the row is no longer ours."""
         try:
+            if self._session is not None:
+                self._session.flush()  # what the database says to the job's own writes is the job's error
             with self._store.translating():
-                if self._session is not None:
-                    self._session.flush()
                 connection = self.connection
-                if not self._store.finish_in(connection, ending):
+                if ending is not None and not self._store.finish_in(connection, ending):
                     raise ClaimLost(f"job {ending.id} belongs to another claim: its writes are rolled back")
                 connection.commit()
         finally:

@@ -64,6 +64,7 @@ class Release:
     """The row is let go and stays in the table, as these values say.
 
     ``announced_at`` becomes NULL, or keeps its value where ``keep_announced``. ``run_at`` None keeps it.
+    ``keep_crashes`` keeps the count of crashes and the suspicion: the job did not run to an end of its own.
     """
 
     id: int
@@ -131,6 +132,9 @@ class Store(Protocol):
 
     def claim(self, ids: Sequence[int], worker: int, token: int) -> Mapping[int, Claimed | Answer]:
         """Claim rows by key. Every id is answered."""
+
+    def undo(self, ids: Sequence[int], token: int) -> int:
+        """Give back what a claim under ``token`` whose COMMIT is in doubt may have taken; return how many rows."""
 
     def announce(self, limit: int = 500) -> Announced:
         """Stamp due, unannounced rows as ready, most urgent first."""

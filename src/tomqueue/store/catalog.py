@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from tomqueue.errors import JobNotFound, JobStateError
 from tomqueue.job import Job, State
 from tomqueue.store.rows import job_of
-from tomqueue.store.sql import SqlStore
+from tomqueue.store.sql import PRIORITIES, SqlStore
 
 __all__ = ["Catalog", "Filter", "QueueRow", "StatsRow"]
 
@@ -151,9 +151,11 @@ class Catalog:
         """Release parked jobs whose names a starting worker knows; return how many."""
         jobs = self._jobs
         now = self._store.now()
-        # a parked row is among the unannounced ones, due within the longest back-off: a short range of the index
+        # a parked row is among the unannounced ones, due within the longest back-off: short ranges of the due index
+        due_at = jobs.c.get("due_at", jobs.c.run_at)
+        due = and_(jobs.c.priority.in_(PRIORITIES), due_at <= now + LONGEST_PARK)
         parked = and_(jobs.c.parked_at.is_not(None), jobs.c.announced_at.is_(None), jobs.c.failed_at.is_(None))
-        known = and_(parked, not_(jobs.c.held), jobs.c.run_at <= now + LONGEST_PARK, jobs.c.name.in_(names))
+        known = and_(due, parked, not_(jobs.c.held), jobs.c.name.in_(names))
         with self._store.writing() as connection:
             statement = update(jobs).where(known, self._unlocked())
             return connection.execute(statement.values(parked_at=None, run_at=now, updated_at=now)).rowcount

@@ -144,7 +144,9 @@ class Leases:
             return 0
         ours = self._jobs.c.id.in_(ids) & (self._jobs.c.locked_by == worker)
         changed = {**FREED, "updated_at": self._store.now(), **values}
-        return connection.execute(update(self._jobs).where(ours).values(changed)).rowcount
+        # MySQL evaluates SET from left to right, with what stands further left changed: the counters go last
+        ordered = sorted(changed.items(), key=lambda item: item[0] in {"attempts", "crashes"})
+        return connection.execute(update(self._jobs).where(ours).ordered_values(*ordered)).rowcount
 
     def _charge(self, row: Freed, max_crashes: int) -> dict[str, Any]:
         now = self._store.now()

@@ -1,6 +1,7 @@
 """One driver connection for each thread, made when it is first needed."""
 
 import os
+import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -8,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-__all__ = ["Links", "detached"]
+__all__ = ["Links", "detached", "keep_alive"]
 
 
 class Links:
@@ -66,3 +67,25 @@ def detached(engine: Engine) -> Any:
     fairy = engine.raw_connection()
     fairy.detach()
     return fairy.dbapi_connection
+
+
+TCP_OPTIONS = {
+    "TCP_KEEPIDLE": 10,
+    "TCP_KEEPALIVE": 10,
+    "TCP_KEEPINTVL": 5,
+    "TCP_KEEPCNT": 2,
+    "TCP_USER_TIMEOUT": 20_000,
+}
+"""A peer that is gone without a word is noticed within 20 s (macOS calls the first option by the second name)."""
+
+
+def keep_alive(descriptor: int) -> None:
+    """Let the kernel notice a server that is gone without a word; a Unix socket needs no such care."""
+    blocking = os.get_blocking(descriptor)  # a default time-out of Python's sockets would change it
+    with socket.socket(fileno=os.dup(descriptor)) as peer:
+        if peer.family in {socket.AF_INET, socket.AF_INET6}:
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for name, value in TCP_OPTIONS.items():
+                if option := getattr(socket, name, None):
+                    peer.setsockopt(socket.IPPROTO_TCP, option, value)
+    os.set_blocking(descriptor, blocking)

@@ -1,4 +1,361 @@
-from tomqueue.store.sql import SqlStore
+"""MariaDB (10.6 or newer) and MySQL 8, by mysqlclient or PyMySQL: READ COMMITTED, sorted keys, SKIP LOCKED.
+
+The clock is UTC_TIMESTAMP(6): it stands still within a statement, moves on within a transaction, and no session's
+time zone changes it. Index hints are needed where the optimizer would rather read all rows of a table that was
+small when it last counted them.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, event, func, literal_column
+from sqlalchemy.dialects.mysql import insert as mysql_insert
+
+from tomqueue.errors import StoreError, StoreUnavailable
+from tomqueue.job import Claimed, NewJob
+from tomqueue.settings import Settings
+from tomqueue.store.base import Answer, Inserted, Release, Want
+from tomqueue.store.links import detached, keep_alive
+from tomqueue.store.sql import PRIORITIES, Picked, SqlStore, pairs, patiently
+from tomqueue.store.statements import (
+    CLAIMED,
+    FREE,
+    NEW,
+    RUNNABLE,
+    STATE,
+    WAITING,
+    answer,
+    claimed,
+    delay_of,
+    not_migrated,
+)
+
+__all__ = ["MysqlStore"]
+
+NOW = "UTC_TIMESTAMP(6)"
+MICROSECOND = timedelta(microseconds=1)
+INSERT_ROWS = 500
+INSERT_CHARACTERS = 1_000_000  # max_allowed_packet is 16 MB by default (MySQL 8: 64 MB), a character up to 4 bytes
+LOCK_WAIT = 2  # seconds; then the transaction is tried again, as after a deadlock
+
+# numbers by MySQL's "Server Error Message Reference"; 1020 is MariaDB's innodb_snapshot_isolation
+TRANSIENT = {1020, 1205, 1213}
+BROKEN = {0, 1053, 1927, 2002, 2003, 2006, 2013, 2055}
+NOT_MIGRATED = {1054, 1146}
+UNAVAILABLE = {
+    1020: "other transactions were in the way",
+    1021: "its disk is full",
+    1040: "it has too many connections",
+    1114: "its disk is full",
+    1203: "this user has too many connections",
+    1205: "another transaction holds its lock",
+    1213: "other transactions were in the way",
+    1290: "it is read-only",
+    1792: "it is read-only",
+    1836: "it is read-only",
+}
 
 
-class MysqlStore(SqlStore): ...
+class MysqlStore(SqlStore):
+    """The rows in MariaDB or MySQL."""
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        super().__init__(engine, settings)
+        self._driver = engine.dialect.loaded_dbapi
+        self._returning = False
+        self._due_index = f"{self.tables.jobs.name}_due"
+        self._ready_index = f"{self.tables.jobs.name}_ready"
+        event.listen(engine, "connect", prepare_session)
+
+    # Connections --------------------------------------------------------------------------------------
+
+    def _connect(self) -> Any:
+        link = detached(self.engine)
+        link.autocommit(True)
+        self._returning = "MariaDB" in link.get_server_info()
+        keep_alive(link.fileno() if hasattr(link, "fileno") else link._sock.fileno())  # noqa: SLF001 - PyMySQL's only way
+        return link
+
+    def _begin(self, link: Any) -> None:
+        run(link, "START TRANSACTION")
+
+    def _translated(self, error: Exception) -> StoreError | None:
+        if not isinstance(error, self._driver.Error):
+            return None
+        code = code_of(error)
+        if code in NOT_MIGRATED:
+            return not_migrated(error)
+        reason = "the connection broke" if self._is_broken(error) else UNAVAILABLE.get(code)
+        if reason is not None:
+            return StoreUnavailable(f"the database cannot do it now: {reason} ({error}); nothing was changed")
+        return StoreError(f"the database refused: {error}")
+
+    def _is_transient(self, error: Exception) -> bool:
+        return isinstance(error, self._driver.Error) and code_of(error) in TRANSIENT
+
+    def _is_broken(self, error: Exception) -> bool:
+        return isinstance(error, self._driver.InterfaceError) or (
+            isinstance(error, self._driver.Error) and code_of(error) in BROKEN
+        )
+
+    def now(self) -> datetime:
+        """Return the server's clock."""
+        return in_utc(self._read(lambda link: rows(link, f"SELECT {NOW}"))[0][0])
+
+    # Enqueue ------------------------------------------------------------------------------------------
+
+    def _insert(self, link: Any, jobs: Sequence[NewJob]) -> list[Inserted]:
+        inserted: list[Inserted] = []
+        for some in packets(jobs):
+            made = [insert_row(job) for job in some]
+            statement = f"INSERT INTO {self.jobs} ({NEW}) VALUES {','.join(text for text, _ in made)}"
+            values = [value for _, row in made for value in row]
+            wanted = "id, run_at, announced_at, created_at"
+            if self._returning:
+                found = rows(link, f"{statement} RETURNING {wanted}", values)
+            else:
+                # A "simple insert" (VALUES of a known number of rows): "there are no gaps in the numbers generated for
+                # a single statement", in every innodb_autoinc_lock_mode; LAST_INSERT_ID() is the first (MySQL's manual)
+                run(link, statement, values)
+                found = rows(
+                    link,
+                    f"SELECT {wanted} FROM {self.jobs} WHERE id BETWEEN LAST_INSERT_ID()"
+                    " AND LAST_INSERT_ID() + %s * @@auto_increment_increment"
+                    " AND (id - LAST_INSERT_ID()) MOD @@auto_increment_increment = 0",
+                    (len(some) - 1,),
+                )
+            inserted += [
+                Inserted(row_id, in_utc(run_at), None if announced is None else in_utc(announced), in_utc(created))
+                for row_id, run_at, announced, created in sorted(found)
+            ]
+        return inserted
+
+    def _clock(self) -> ColumnElement[datetime]:
+        return literal_column(NOW, type_=self.tables.jobs.c.created_at.type)
+
+    def _later(self, clock: ColumnElement[datetime], delay: timedelta) -> ColumnElement[datetime]:
+        return func.timestampadd(literal_column("MICROSECOND"), delay // MICROSECOND, clock)
+
+    def _know_queues(self, link: Any, names: Iterable[str]) -> None:
+        known = list(names)
+        values = ",".join([f"(%s, {NOW})"] * len(known))
+        run(
+            link,
+            f"INSERT INTO {self.queues} (name, created_at) VALUES {values} ON DUPLICATE KEY UPDATE name = name",
+            known,
+        )
+
+    def _know_queue_in(self, connection: Connection, name: str) -> None:
+        statement = mysql_insert(self.tables.queues).values(name=name, created_at=self._clock())
+        connection.execute(statement.on_duplicate_key_update(name=self.tables.queues.c.name))
+
+    # Claim --------------------------------------------------------------------------------------------
+
+    def _hits(self, link: Any, want: Want) -> list[tuple[str, int]]:
+        turn = pairs(want)
+        if not turn:
+            return []
+        probes = [self._ready(queue, priority, want) for queue, priority in turn]
+        branches = [
+            f"(SELECT {place} AS place, announced_at, id {text} LIMIT 1)" for place, (text, _) in enumerate(probes)
+        ]
+        found = rows(link, " UNION ALL ".join(branches), [value for _, values in probes for value in values])
+        for place, stamp, row_id in found:
+            want.marks[turn[place]] = (stamp, row_id - 1)
+        return [turn[place] for place, _, _ in sorted(found)]
+
+    def _pick(self, link: Any, queue: str, priority: int, want: Want, limit: int) -> list[Picked]:
+        text, values = self._ready(queue, priority, want)
+        return rows(link, f"SELECT id, announced_at, suspect {text} LIMIT %s FOR UPDATE SKIP LOCKED", [*values, limit])
+
+    def _ready(self, queue: str, priority: int, want: Want) -> tuple[str, list[Any]]:
+        """Return what stands between SELECT and LIMIT to read ready rows past the mark in the order of the index."""
+        past, values = "announced_at IS NOT NULL", []
+        if mark := want.marks.get((queue, priority)):
+            # not (announced_at, id) > (…, …): a row comparison is no range of an index here
+            past = "(announced_at > %s OR (announced_at = %s AND id > %s))"
+            values = [as_text(mark[0]), as_text(mark[0]), mark[1]]
+        text = (
+            f"FROM {self.jobs} FORCE INDEX ({self._ready_index}) WHERE queue = %s AND priority = %s AND {past}"
+            f" AND run_at <= {NOW} AND {RUNNABLE} ORDER BY announced_at, id"
+        )
+        return text, [queue, priority, *values]
+
+    def _lock(self, link: Any, ids: Sequence[int], worker: int, token: int) -> list[Claimed]:
+        # "locked_by IS NULL" and the token: with innodb_rollback_on_timeout the row locks may be gone by now
+        keys = listed(ids)
+        run(
+            link,
+            f"UPDATE {self.jobs} FORCE INDEX (PRIMARY) SET locked_at = {NOW}, locked_by = %s, claim_token = %s,"
+            f" attempts = attempts + 1 WHERE id IN ({keys}) AND locked_by IS NULL",
+            (worker, token),
+        )
+        found = rows(
+            link,
+            f"SELECT {CLAIMED} FROM {self.jobs} FORCE INDEX (PRIMARY) WHERE id IN ({keys}) AND claim_token = %s",
+            (token,),
+        )
+        return [claimed(row, token, in_utc) for row in found]
+
+    def _lockable(self, link: Any, ids: Sequence[int]) -> Mapping[int, Answer | None]:
+        def lock(some: Sequence[int]) -> dict[int, Answer | None]:
+            found = rows(
+                link,
+                f"SELECT {STATE}, run_at <= {NOW} FROM {self.jobs} FORCE INDEX (PRIMARY)"
+                f" WHERE id IN ({listed(some)}) FOR UPDATE SKIP LOCKED",
+            )
+            return {row_id: answer(*state, due=due) for row_id, *state, due in found}
+
+        def present(some: Sequence[int]) -> Collection[int]:
+            found = rows(link, f"SELECT id FROM {self.jobs} FORCE INDEX (PRIMARY) WHERE id IN ({listed(some)})")
+            return [row_id for (row_id,) in found]
+
+        return patiently(lock, present, ids)
+
+    # Finish -------------------------------------------------------------------------------------------
+
+    def _delete(self, link: Any, token: int, ids: Sequence[int]) -> set[int]:
+        ours = f"FROM {self.jobs} WHERE id IN ({listed(ids)}) AND claim_token = %s"
+        if self._returning:
+            return {row_id for (row_id,) in rows(link, f"DELETE {ours} RETURNING id", (token,))}
+        held = set(ids)
+        if len(held) > 1:  # a count of the deleted would not say which
+            held = {row_id for (row_id,) in rows(link, f"SELECT id {ours} FOR UPDATE", (token,))}
+        return held if run(link, f"DELETE {ours}", (token,)) == len(held) else set()
+
+    def _release(self, link: Any, release: Release) -> bool:
+        changed = run(
+            link,
+            f"UPDATE {self.jobs} SET {FREE}, attempts = %s, parks = %s, updated_at = {NOW},"
+            f" run_at = coalesce(%s, run_at), failed_at = CASE WHEN %s THEN {NOW} END,"
+            f" parked_at = CASE WHEN %s THEN {NOW} END, announced_at = CASE WHEN %s THEN announced_at END,"
+            " crashes = CASE WHEN %s THEN crashes ELSE 0 END, suspect = (suspect AND %s),"
+            " last_error = coalesce(%s, last_error) WHERE id = %s AND claim_token = %s",
+            (
+                release.attempts,
+                release.parks,
+                None if release.run_at is None else as_text(release.run_at),
+                release.failed,
+                release.parked,
+                release.keep_announced,
+                release.keep_crashes,
+                release.keep_crashes,
+                release.last_error,
+                release.id,
+                release.token,
+            ),
+        )
+        return changed == 1
+
+    # Announce -----------------------------------------------------------------------------------------
+
+    def _due(self, link: Any, limit: int) -> list[int]:
+        found = rows(link, self._waiting(f"due_at <= {NOW}", limit))
+        return [row_id for _, _, row_id in sorted(found)][:limit]
+
+    def _announce(self, link: Any, ids: Sequence[int]) -> list[str]:
+        # what another has locked, that one announces or changes: nothing to wait for
+        found = rows(
+            link,
+            f"SELECT id, queue FROM {self.jobs} FORCE INDEX (PRIMARY) WHERE id IN ({listed(ids)})"
+            f" AND run_at <= {NOW} AND {WAITING} FOR UPDATE SKIP LOCKED",
+        )
+        if found:
+            run(
+                link,
+                f"UPDATE {self.jobs} FORCE INDEX (PRIMARY) SET announced_at = {NOW}, parked_at = NULL"
+                f" WHERE id IN ({listed(row_id for row_id, _ in found)})",
+            )
+        return [queue for _, queue in found]
+
+    def _next_due(self, link: Any) -> datetime | None:
+        found = rows(link, self._waiting("due_at IS NOT NULL", 1))
+        return min((in_utc(due_at) for _, due_at, _ in found), default=None)
+
+    def _waiting(self, when: str, limit: int) -> str:
+        """Return a statement that reads waiting rows of each priority, earliest first: priority, time, id."""
+        return " UNION ALL ".join(
+            f"(SELECT priority, due_at, id FROM {self.jobs} FORCE INDEX ({self._due_index})"
+            f" WHERE priority = {priority} AND {when} AND locked_by IS NULL ORDER BY due_at LIMIT {limit:d})"
+            for priority in PRIORITIES
+        )
+
+
+def prepare_session(link: Any, _record: object) -> None:
+    """Make a connection of our engine speak as ours do, whatever the server's defaults are."""
+    run(
+        link,
+        "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION',"
+        f" time_zone = '+00:00', innodb_lock_wait_timeout = {LOCK_WAIT}",
+    )
+    run(link, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+
+
+def run(link: Any, statement: str, parameters: Sequence[Any] = ()) -> int:
+    """Run a statement; return how many rows it found or changed."""
+    with link.cursor() as cursor:
+        cursor.execute(statement, parameters or None)
+        count: int = cursor.rowcount
+    return count
+
+
+def rows(link: Any, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
+    """Run a statement and return its rows."""
+    with link.cursor() as cursor:
+        cursor.execute(statement, parameters or None)
+        return list(cursor.fetchall())
+
+
+def packets(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
+    """Cut ``jobs`` so that each piece fits a statement."""
+    begin, size = 0, 0
+    for place, job in enumerate(jobs):
+        size += len(job.payload)
+        if place > begin and (size > INSERT_CHARACTERS or place - begin >= INSERT_ROWS):
+            yield jobs[begin:place]
+            begin, size = place, len(job.payload)
+    if jobs:
+        yield jobs[begin:]
+
+
+def insert_row(job: NewJob) -> tuple[str, list[Any]]:
+    """Return the text and the values of a row of an INSERT, in the order of NEW."""
+    run_at, announced, when = NOW, NOW, []
+    if job.run_at is not None:
+        run_at, announced, when = "%s", "NULL", [as_text(job.run_at)]
+    elif delay := delay_of(job):
+        run_at, announced = f"{NOW} + INTERVAL {delay // MICROSECOND:d} MICROSECOND", "NULL"
+    expires_at = None if job.expires_at is None else as_text(job.expires_at)
+    return f"(%s,%s,%s,%s,%s,%s,{run_at},%s,{announced},{NOW},{NOW})", [
+        job.queue,
+        job.priority,
+        job.name,
+        job.payload,
+        job.meta,
+        job.max_attempts,
+        *when,
+        expires_at,
+    ]
+
+
+def listed(ids: Iterable[int]) -> str:
+    """Return keys as the text of an IN list."""
+    return ",".join(map(str, map(int, ids)))
+
+
+def as_text(instant: datetime) -> str:
+    """Return a time as DATETIME(6) reads it: in UTC, with microseconds."""
+    naive = instant if instant.tzinfo is None else instant.astimezone(UTC).replace(tzinfo=None)
+    return naive.isoformat(" ", "microseconds")
+
+
+def in_utc(instant: datetime) -> datetime:
+    """Return a time that the driver has read, aware."""
+    return instant.replace(tzinfo=UTC)
+
+
+def code_of(error: Exception) -> int:
+    """Return the number of a driver's error; -1 when it has none."""
+    code = error.args[0] if error.args else None
+    return code if isinstance(code, int) else -1

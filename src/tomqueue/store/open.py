@@ -39,6 +39,8 @@ STORES: dict[str, Callable[[Engine, Settings], SqlStore]] = {
     "mysql": MysqlStore,
     "mariadb": MysqlStore,
 }
+CONNECT_TIMEOUT = 10
+"""Seconds until a host that does not answer is an error, unless the URL says otherwise."""
 EXTRAS = {"psycopg": "postgres", "MySQLdb": "mysql", "pymysql": "pymysql"}
 
 
@@ -53,6 +55,10 @@ def open_store(settings: Settings, engine: Any = None) -> SqlStore:
         raise SettingsError(f"database_url={url!r}: {url.get_backend_name()} is not supported; use {', '.join(STORES)}")
     synchronous = url.set(drivername=SYNCHRONOUS_DRIVERS.get(url.drivername, url.drivername))
     options: dict[str, Any] = {}
+    if url.get_backend_name() != "sqlite":
+        options["pool_pre_ping"] = True  # a server that was restarted is no error of the next call
+        if "connect_timeout" not in url.query:
+            options["connect_args"] = {"connect_timeout": CONNECT_TIMEOUT}
     if engine is not None and url.drivername == synchronous.drivername:
         # the application's own way to connect (its pool's creator, its tokens), each connection taken for good
         options["creator"] = lambda: detached(engine)

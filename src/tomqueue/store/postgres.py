@@ -1,4 +1,306 @@
-from tomqueue.store.sql import SqlStore
+"""PostgreSQL: rows are claimed by FOR UPDATE SKIP LOCKED, at READ COMMITTED.
+
+``statement_timestamp()`` is the clock: it stands still within a statement, so that an index can be asked with it
+(``clock_timestamp()`` is volatile: it would be compared with every future row), and it moves on within a
+transaction (``now()`` does not).
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+from sqlalchemy import ColumnElement, Connection, DateTime, func
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+
+from tomqueue.errors import StoreError, StoreUnavailable
+from tomqueue.job import Claimed, NewJob
+from tomqueue.store.base import Answer, Inserted, Release, Want
+from tomqueue.store.links import detached, keep_alive
+from tomqueue.store.schema import EPOCH
+from tomqueue.store.sql import PRIORITIES, Picked, SqlStore, pairs, patiently
+from tomqueue.store.statements import (
+    CLAIMED,
+    FREE,
+    NEW,
+    RUNNABLE,
+    STATE,
+    WAITING,
+    answer,
+    claimed,
+    delay_of,
+    not_migrated,
+)
+
+__all__ = ["PostgresStore"]
+
+NOW = "statement_timestamp()"
+Link = psycopg.Connection[tuple[Any, ...]]
+
+# SQLSTATEs, by the manual's appendix "PostgreSQL Error Codes"; two characters name a class
+TRANSIENT = ("40001", "40P01")
+BROKEN = ("08", "57P01", "57P02", "57P03", "57P05", "25P03")
+NOT_MIGRATED = ("42P01", "42703", "3F000")
+UNAVAILABLE = {
+    "25006": "it is read-only",
+    "40": "other transactions were in the way",
+    "53": "it has no room left (disk, memory or connections)",
+    "55P03": "another transaction holds its lock",
+    "57014": "the statement took too long",
+    "58": "its host failed",
+}
 
 
-class PostgresStore(SqlStore): ...
+class PostgresStore(SqlStore):
+    """The rows in PostgreSQL, by psycopg."""
+
+    # Connections --------------------------------------------------------------------------------------
+
+    def _connect(self) -> Link:
+        link = detached(self.engine)
+        assert isinstance(link, psycopg.Connection)
+        link.autocommit = True
+        link.execute(
+            "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS s(name, value)",
+            self._session(),
+        )
+        keep_alive(link.fileno())
+        return link
+
+    def _session(self) -> tuple[list[str], list[str]]:
+        """Return our session's settings: the names and the values."""
+        lock_wait = max(1, int(self.settings.database_timeout * 1000))
+        settings = {
+            "application_name": "tomqueue",
+            "TimeZone": "UTC",
+            "default_transaction_isolation": "read committed",
+            "lock_timeout": f"{lock_wait}ms",
+            "statement_timeout": f"{2 * lock_wait}ms",
+            # a process that is frozen within a transaction keeps no row locks past its lease
+            "idle_in_transaction_session_timeout": f"{int(self.settings.lease * 1000)}ms",
+            # every statement here is a few probes of an index: statistics of a table that was empty or full
+            # when they were taken must not talk the planner out of it
+            "enable_seqscan": "off",
+            "enable_bitmapscan": "off",
+            "enable_sort": "off",
+            "jit": "off",
+            "max_parallel_workers_per_gather": "0",
+        }
+        return list(settings), list(settings.values())
+
+    def _begin(self, link: Link) -> None:
+        link.execute("BEGIN")
+
+    def _translated(self, error: Exception) -> StoreError | None:
+        if not isinstance(error, psycopg.Error):
+            return None
+        state = error.sqlstate or ""
+        if state in NOT_MIGRATED:
+            return not_migrated(error)
+        reason = UNAVAILABLE.get(state) or UNAVAILABLE.get(state[:2])
+        if reason is None and self._is_broken(error):
+            reason = "the connection broke"
+        if reason is not None:
+            return StoreUnavailable(f"the database cannot do it now: {reason} ({error}); nothing was changed")
+        return StoreError(f"the database refused: {error}")
+
+    def _is_transient(self, error: Exception) -> bool:
+        return isinstance(error, psycopg.Error) and error.sqlstate in TRANSIENT
+
+    def _is_broken(self, error: Exception) -> bool:
+        if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+            return False
+        return error.sqlstate is None or error.sqlstate.startswith(BROKEN)
+
+    def now(self) -> datetime:
+        """Return the server's clock."""
+        instant: datetime = self._read(lambda link: rows(link, f"SELECT {NOW}"))[0][0]
+        return instant.astimezone(UTC)
+
+    # Enqueue ------------------------------------------------------------------------------------------
+
+    def _insert(self, link: Link, jobs: Sequence[NewJob]) -> list[Inserted]:
+        # ordered, so that the identities are given out in the order of the jobs; RETURNING promises no order
+        found = rows(
+            link,
+            f"INSERT INTO {self.jobs} ({NEW}) SELECT j.queue, j.priority, j.name, j.payload, j.meta, j.max_attempts,"
+            f" coalesce(j.run_at, {NOW} + coalesce(j.delay, interval '0')), j.expires_at,"
+            f" CASE WHEN j.run_at IS NULL AND j.delay IS NULL THEN {NOW} END, {NOW}, {NOW}"
+            " FROM unnest(%s::text[], %s::smallint[], %s::text[], %s::text[], %s::text[], %s::integer[],"
+            " %s::timestamptz[], %s::timestamptz[], %s::interval[]) WITH ORDINALITY"
+            " AS j(queue, priority, name, payload, meta, max_attempts, run_at, expires_at, delay, place)"
+            " ORDER BY j.place RETURNING id, run_at, announced_at, created_at",
+            (
+                [job.queue for job in jobs],
+                [job.priority for job in jobs],
+                [job.name for job in jobs],
+                [job.payload for job in jobs],
+                [job.meta for job in jobs],
+                [job.max_attempts for job in jobs],
+                [job.run_at for job in jobs],
+                [job.expires_at for job in jobs],
+                [delay_of(job) for job in jobs],
+            ),
+        )
+        return [Inserted(*row) for row in sorted(found)]
+
+    def _clock(self) -> ColumnElement[datetime]:
+        return func.statement_timestamp(type_=DateTime(timezone=True))
+
+    def _know_queues(self, link: Link, names: Iterable[str]) -> None:
+        run(
+            link,
+            f"INSERT INTO {self.queues} (name, created_at) SELECT name, {NOW} FROM unnest(%s::text[]) AS n(name)"
+            " ON CONFLICT DO NOTHING",
+            (list(names),),
+        )
+
+    def _know_queue_in(self, connection: Connection, name: str) -> None:
+        values = {"name": name, "created_at": self._clock()}
+        connection.execute(postgres_insert(self.tables.queues).values(values).on_conflict_do_nothing())
+
+    # Claim --------------------------------------------------------------------------------------------
+
+    def _hits(self, link: Link, want: Want) -> list[tuple[str, int]]:
+        turn = pairs(want)
+        marks = [want.marks.get(pair, NO_MARK) for pair in turn]
+        found = rows(
+            link,
+            "SELECT w.place - 1, first.announced_at, first.id"
+            " FROM unnest(%s::text[], %s::smallint[], %s::timestamptz[], %s::bigint[]) WITH ORDINALITY"
+            " AS w(queue, priority, stamp, id, place)"
+            f" CROSS JOIN LATERAL (SELECT announced_at, j.id FROM {self.jobs} AS j"
+            " WHERE j.queue = w.queue AND j.priority = w.priority AND announced_at IS NOT NULL"
+            f" AND (announced_at, j.id) > (w.stamp, w.id) AND run_at <= {NOW} AND {RUNNABLE}"
+            " ORDER BY announced_at, j.id LIMIT 1) AS first",
+            (
+                [queue for queue, _ in turn],
+                [priority for _, priority in turn],
+                [stamp for stamp, _ in marks],
+                [row_id for _, row_id in marks],
+            ),
+        )
+        for place, stamp, row_id in found:
+            want.marks[turn[place]] = (stamp, row_id - 1)
+        return [turn[place] for place, _, _ in sorted(found)]
+
+    def _pick(self, link: Link, queue: str, priority: int, want: Want, limit: int) -> list[Picked]:
+        stamp, row_id = want.marks.get((queue, priority), NO_MARK)
+        return rows(
+            link,
+            f"SELECT id, announced_at, suspect FROM {self.jobs} WHERE queue = %s AND priority = %s"
+            " AND announced_at IS NOT NULL AND (announced_at, id) > (%s::timestamptz, %s::bigint)"
+            f" AND run_at <= {NOW} AND {RUNNABLE} ORDER BY announced_at, id LIMIT %s FOR UPDATE SKIP LOCKED",
+            (queue, priority, stamp, row_id, limit),
+        )
+
+    def _lock(self, link: Link, ids: Sequence[int], worker: int, token: int) -> list[Claimed]:
+        found = rows(
+            link,
+            f"UPDATE {self.jobs} SET locked_at = {NOW}, locked_by = %s, claim_token = %s, attempts = attempts + 1"
+            f" WHERE id = ANY(%s::bigint[]) RETURNING {CLAIMED}",
+            (worker, token, list(ids)),
+        )
+        return [claimed(row, token, as_it_is) for row in found]
+
+    def _lockable(self, link: Link, ids: Sequence[int]) -> Mapping[int, Answer | None]:
+        def lock(some: Sequence[int]) -> dict[int, Answer | None]:
+            found = rows(
+                link,
+                f"SELECT {STATE}, run_at <= {NOW} FROM {self.jobs} WHERE id = ANY(%s::bigint[])"
+                " ORDER BY id FOR UPDATE SKIP LOCKED",
+                (list(some),),
+            )
+            return {row_id: answer(*state, due=due) for row_id, *state, due in found}
+
+        def present(some: Sequence[int]) -> Collection[int]:
+            found = rows(link, f"SELECT id FROM {self.jobs} WHERE id = ANY(%s::bigint[])", (list(some),))
+            return [row_id for (row_id,) in found]
+
+        return patiently(lock, present, ids)
+
+    # Finish -------------------------------------------------------------------------------------------
+
+    def _delete(self, link: Link, token: int, ids: Sequence[int]) -> set[int]:
+        found = rows(
+            link,
+            f"DELETE FROM {self.jobs} WHERE id = ANY(%s::bigint[]) AND claim_token = %s RETURNING id",
+            (list(ids), token),
+        )
+        return {row_id for (row_id,) in found}
+
+    def _release(self, link: Link, release: Release) -> bool:
+        changed = run(
+            link,
+            f"UPDATE {self.jobs} SET {FREE}, attempts = %s, parks = %s, updated_at = {NOW},"
+            f" run_at = coalesce(%s::timestamptz, run_at), failed_at = CASE WHEN %s THEN {NOW} END,"
+            f" parked_at = CASE WHEN %s THEN {NOW} END, announced_at = CASE WHEN %s THEN announced_at END,"
+            " crashes = CASE WHEN %s THEN crashes ELSE 0 END, suspect = (suspect AND %s),"
+            " last_error = coalesce(%s::text, last_error) WHERE id = %s AND claim_token = %s",
+            (
+                release.attempts,
+                release.parks,
+                release.run_at,
+                release.failed,
+                release.parked,
+                release.keep_announced,
+                release.keep_crashes,
+                release.keep_crashes,
+                release.last_error,
+                release.id,
+                release.token,
+            ),
+        )
+        return changed.rowcount == 1
+
+    # Announce -----------------------------------------------------------------------------------------
+
+    def _due(self, link: Link, limit: int) -> list[int]:
+        found = rows(
+            link,
+            "SELECT due.id FROM unnest(%s::smallint[]) AS p(priority) CROSS JOIN LATERAL"
+            f" (SELECT id, run_at FROM {self.jobs} AS j WHERE j.priority = p.priority AND run_at <= {NOW}"
+            f" AND {WAITING} ORDER BY run_at LIMIT %s) AS due ORDER BY p.priority, due.run_at LIMIT %s",
+            (list(PRIORITIES), limit, limit),
+        )
+        return [row_id for (row_id,) in found]
+
+    def _announce(self, link: Link, ids: Sequence[int]) -> list[str]:
+        # what another has locked, that one announces or changes: nothing to wait for
+        found = rows(
+            link,
+            f"WITH due AS MATERIALIZED (SELECT id FROM {self.jobs} WHERE id = ANY(%s::bigint[]) AND run_at <= {NOW}"
+            f" AND {WAITING} ORDER BY id FOR UPDATE SKIP LOCKED)"
+            f" UPDATE {self.jobs} AS j SET announced_at = {NOW}, parked_at = NULL FROM due WHERE j.id = due.id"
+            " RETURNING j.queue",
+            (list(ids),),
+        )
+        return [queue for (queue,) in found]
+
+    def _next_due(self, link: Link) -> datetime | None:
+        found = rows(
+            link,
+            "SELECT next.run_at FROM unnest(%s::smallint[]) AS p(priority) CROSS JOIN LATERAL"
+            f" (SELECT run_at FROM {self.jobs} AS j WHERE j.priority = p.priority AND {WAITING}"
+            " ORDER BY run_at LIMIT 1) AS next",
+            (list(PRIORITIES),),
+        )
+        return min((run_at for (run_at,) in found), default=None)
+
+
+NO_MARK = (EPOCH, 0)
+
+
+def run(link: Link, statement: str, parameters: Sequence[Any] = ()) -> psycopg.Cursor[tuple[Any, ...]]:
+    """Run a statement, prepared by the server at its first use in this session."""
+    return link.execute(statement.encode(), parameters, prepare=True, binary=True)
+
+
+def rows(link: Link, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
+    """Run a statement and return its rows."""
+    return run(link, statement, parameters).fetchall()
+
+
+def as_it_is(instant: datetime) -> datetime:
+    """Return a time that psycopg has read: our session speaks UTC."""
+    return instant

@@ -27,7 +27,6 @@ def release_values(release: Release, now: datetime) -> dict[str, Any]:
     """Return the values of a row that is let go."""
     values: dict[str, Any] = {
         **FREED,
-        "suspect": false(),
         "attempts": release.attempts,
         "parks": release.parks,
         "updated_at": now,
@@ -39,7 +38,7 @@ def release_values(release: Release, now: datetime) -> dict[str, Any]:
     if not release.keep_announced:
         values["announced_at"] = None
     if not release.keep_crashes:
-        values["crashes"] = 0
+        values.update(crashes=0, suspect=false())
     if release.last_error is not None:
         values["last_error"] = release.last_error
     return values

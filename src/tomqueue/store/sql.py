@@ -1,76 +1,49 @@
-"""What the SQL stores share: transactions, retries, and the order of a take. Statements differ by dialect."""
+"""What the SQL stores share: the order of a take, of a claim and of a finish. Statements differ by dialect."""
 
-import random
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import Connection, Engine, select
-from sqlalchemy.exc import DBAPIError
 
-from tomqueue.errors import OutcomeUnknown, StoreError, StoreUnavailable
 from tomqueue.job import Claimed, NewJob
 from tomqueue.settings import Settings
 from tomqueue.store import rows
 from tomqueue.store.base import Announced, Answer, Delete, Ending, Inserted, Release, Want
 from tomqueue.store.commit import after_commit
-from tomqueue.store.links import Links
 from tomqueue.store.schema import Tables, tables
+from tomqueue.store.statements import delay_of
+from tomqueue.store.transactions import Transactions
 
-__all__ = ["PRIORITIES", "Picked", "SqlStore"]
+__all__ = ["PRIORITIES", "Picked", "SqlStore", "pairs", "patiently"]
 
-T = TypeVar("T")
 PRIORITIES = range(4)
-TRANSIENT_RETRIES = 8
+BUSY_PAUSES = (0.005, 0.01, 0.02, 0.03, 0.035)  # a tenth of a second for what someone touches "for a moment"
 
 Picked = tuple[int, Any, bool]
 """A row that a take chose: id, stamp as the driver gives it, whether it is suspect."""
 
 
-class SqlStore(ABC):
+class SqlStore(Transactions):
     """A Store over SQL. The hot statements go to the driver; SQLAlchemy serves what is cold.
 
     A dialect says how to connect, how to begin, how its statements read and what its errors mean.
     """
 
-    returns_rows = True
-    """Whether INSERT, UPDATE and DELETE can RETURN rows."""
-
     def __init__(self, engine: Engine, settings: Settings) -> None:
-        self.engine = engine
+        super().__init__(engine)
         self.settings = settings
         self.tables: Tables = tables(settings.prefix, settings.schema, engine.dialect.name)
         preparer = engine.dialect.identifier_preparer
         self.jobs = preparer.format_table(self.tables.jobs)
         self.queues = preparer.format_table(self.tables.queues)
-        self._links = Links(self._connect)
         self._known_queues: set[str] = set()
 
     # What a dialect must say -------------------------------------------------------------------------
-
-    @abstractmethod
-    def _connect(self) -> Any:
-        """Open a driver connection that is ours alone, in autocommit mode, with our session settings."""
-
-    @abstractmethod
-    def _begin(self, link: Any) -> None:
-        """Begin a transaction that may write."""
-
-    @abstractmethod
-    def _translated(self, error: Exception) -> StoreError | None:
-        """Return what a driver's error means to the caller; None when it is no error of the database."""
-
-    @abstractmethod
-    def _is_transient(self, error: Exception) -> bool:
-        """Say whether the whole transaction can simply be tried again (deadlock, serialization)."""
-
-    @abstractmethod
-    def _is_broken(self, error: Exception) -> bool:
-        """Say whether the connection is gone."""
 
     @abstractmethod
     def _insert(self, link: Any, jobs: Sequence[NewJob]) -> list[Inserted]:
@@ -116,9 +89,13 @@ class SqlStore(ABC):
     def now(self) -> datetime:
         """Return the database's clock, aware and in UTC."""
 
-    def _hits(self, link: Any, want: Want) -> Iterable[tuple[str, int]]:  # noqa: ARG002 - for the dialects
-        """Return the (queue, priority) pairs worth a pick, most urgent first, queues in the order of the turn."""
-        return ((queue, priority) for priority in PRIORITIES[: want.below] for queue in want.queues)
+    def _hits(self, link: Any, want: Want) -> list[tuple[str, int]]:  # noqa: ARG002 - for the dialects
+        """Return the (queue, priority) pairs worth a pick, most urgent first, queues in the order of the turn.
+
+        On a server this is one round trip, whatever the number of queues; it may move the marks forward to the
+        first row that can be taken.
+        """
+        return pairs(want)
 
     def change_counter(self) -> int | None:
         """Return a number that changes when another connection committed; None where there is no cheap one."""
@@ -128,6 +105,8 @@ class SqlStore(ABC):
 
     def insert(self, jobs: Sequence[NewJob], connection: Connection | None = None) -> list[Inserted]:
         """Write rows in one transaction of our own, or in the caller's."""
+        if not jobs:
+            return []
         fresh = {job.queue for job in jobs} - self._known_queues
         if connection is not None:
             inserted = self._insert_in(connection, jobs, fresh)
@@ -147,23 +126,31 @@ class SqlStore(ABC):
         self, want: Want, token: int, record: Callable[[Sequence[int]], None], endings: Sequence[Ending] = ()
     ) -> tuple[list[Claimed], list[bool]]:
         """Finish and claim in one transaction; see Store.take."""
+        seen = replace(want, marks=dict(want.marks))
+        hits = self._read(lambda link: self._hits(link, seen))
+        if not hits and not endings:
+            return [], []
 
-        def work(link: Any) -> tuple[list[Claimed], list[bool]]:
+        def work(link: Any) -> tuple[list[Claimed], list[bool], Want]:
+            turn = replace(seen, marks=dict(seen.marks))  # what is rolled back and tried again moves no mark
             held = self._end(link, endings)
-            picked = self._pick_all(link, want)
+            picked = self._pick_all(link, turn, hits)
             if not picked:
-                return [], held
+                return [], held, turn
             record([row_id for row_id, _, _ in picked])
             claimed = self._lock(link, sorted(row_id for row_id, _, _ in picked), want.worker, token)
             order = {row_id: place for place, (row_id, _, _) in enumerate(picked)}
             claimed.sort(key=lambda row: order[row.id])
-            return claimed, held
+            return claimed, held, turn
 
-        return self._transact(work)
+        claimed, held, turn = self._transact(work)
+        if claimed:
+            want.marks.update(turn.marks)
+        return claimed, held
 
     def finish(self, endings: Sequence[Ending]) -> list[bool]:
         """Finish rows in one transaction."""
-        return self._transact(lambda link: self._end(link, endings))
+        return self._transact(lambda link: self._end(link, endings)) if endings else []
 
     def finish_in(self, connection: Any, ending: Ending) -> bool:
         """Finish one row inside the transaction of an atomic job."""
@@ -171,6 +158,8 @@ class SqlStore(ABC):
 
     def claim(self, ids: Sequence[int], worker: int, token: int) -> Mapping[int, Claimed | Answer]:
         """Claim rows by key; every id is answered."""
+        if not ids:
+            return {}
 
         def work(link: Any) -> Mapping[int, Claimed | Answer]:
             answers = dict(self._lockable(link, sorted(ids)))
@@ -180,6 +169,14 @@ class SqlStore(ABC):
             return {row_id: won.get(row_id) or answers.get(row_id) or Answer.GONE for row_id in ids}
 
         return self._transact(work)
+
+    def undo(self, ids: Sequence[int], token: int) -> int:
+        """Give back what a claim in doubt may have taken, to be announced again."""
+        jobs = self.tables.jobs
+        values = {**rows.FREED, "attempts": jobs.c.attempts - 1, "announced_at": None}
+        with self.writing() as connection:
+            ours = jobs.c.id.in_(ids) & (jobs.c.claim_token == token)
+            return connection.execute(jobs.update().where(ours).values(values)).rowcount
 
     def announce(self, limit: int = 500) -> Announced:
         """Stamp due, unannounced rows as ready, most urgent first."""
@@ -195,93 +192,17 @@ class SqlStore(ABC):
     def waiting(self, queues: Sequence[str]) -> bool:
         """Say whether any row of ``queues`` is ready now, announced or due."""
         want = Want(queues, 1, worker=0)
-        return self._transact(lambda link: bool(self._pick_all(link, want)) or bool(self._due(link, 1)))
 
-    def close(self) -> None:
-        """Close the connections of every thread."""
-        self._links.close()
-        self.engine.dispose()
+        def work(link: Any) -> bool:
+            return bool(self._pick_all(link, want, self._hits(link, want))) or bool(self._due(link, 1))
 
-    # For what is cold: SQLAlchemy ---------------------------------------------------------------------
-
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """Open a short transaction that only reads."""
-        with self.translating(), self.engine.connect() as connection:
-            with connection.execution_options(tomqueue_write=False).begin():
-                yield connection
-
-    @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """Open a short transaction that may write."""
-        with self.translating(), self.engine.connect() as connection:
-            with connection.execution_options(tomqueue_write=True).begin():
-                yield connection
-
-    @contextmanager
-    def translating(self) -> Iterator[None]:
-        """Turn SQLAlchemy's errors of the database into StoreErrors."""
-        try:
-            yield
-        except DBAPIError as error:
-            original = error.orig if isinstance(error.orig, Exception) else error
-            raise self._translated(original) or StoreError(str(original)) from error
+        return self._transact(work)
 
     # How the parts fit --------------------------------------------------------------------------------
 
-    def _transact(self, work: Callable[[Any], T]) -> T:
-        for attempt in range(TRANSIENT_RETRIES):
-            try:
-                return self._transact_once(work)
-            except Exception as error:
-                if not self._is_transient(error) or attempt == TRANSIENT_RETRIES - 1:
-                    raise self._raised(error) from error
-            time.sleep(random.uniform(0, 0.005 * 2**attempt))  # noqa: S311 - jitter, no secret
-        raise AssertionError("unreachable")
-
-    def _transact_once(self, work: Callable[[Any], T]) -> T:
-        link = self._links.get()
-        committing = False
-        try:
-            self._begin(link)
-            result = work(link)
-            committing = True
-            link.commit()
-        except BaseException as error:
-            if isinstance(error, Exception) and self._is_broken(error):
-                self._links.drop()
-                if committing:
-                    raise OutcomeUnknown(f"the connection broke while committing: {error}") from error
-            else:
-                self._roll_back(link)
-            raise
-        return result
-
-    def _read(self, work: Callable[[Any], T]) -> T:
-        """Run one reading statement by the driver, outside of any transaction."""
-        try:
-            return work(self._links.get())
-        except Exception as error:
-            if self._is_broken(error):
-                self._links.drop()
-            raise self._raised(error) from error
-
-    def _roll_back(self, link: Any) -> None:
-        try:
-            link.rollback()
-        except Exception:  # noqa: BLE001 - a connection that cannot even roll back is of no use
-            self._links.drop()
-
-    def _raised(self, error: Exception) -> Exception:
-        if isinstance(error, StoreError):
-            return error
-        if self._is_broken(error):
-            return StoreUnavailable(f"the database connection broke: {error}")
-        return self._translated(error) or error
-
-    def _pick_all(self, link: Any, want: Want) -> list[Picked]:
+    def _pick_all(self, link: Any, want: Want, hits: Iterable[tuple[str, int]]) -> list[Picked]:
         picked: list[Picked] = []
-        for queue, priority in self._hits(link, want):
+        for queue, priority in hits:
             found = self._pick(link, queue, priority, want, want.limit - len(picked))
             taken = until_suspect(found, alone=not picked)
             picked += taken
@@ -307,8 +228,11 @@ class SqlStore(ABC):
 
     def _insert_in(self, connection: Connection, jobs: Sequence[NewJob], fresh: set[str]) -> list[Inserted]:
         with self.translating():
-            for name in sorted(fresh):
-                self._know_queue_in(connection, name)
+            # read first: an INSERT of a known name would lock it until the caller commits
+            name = self.tables.queues.c.name
+            known = set(connection.execute(select(name).where(name.in_(fresh))).scalars()) if fresh else fresh
+            for new in sorted(fresh - known):
+                self._know_queue_in(connection, new)
             return [self._insert_one_in(connection, job) for job in jobs]
 
     @abstractmethod
@@ -316,18 +240,66 @@ class SqlStore(ABC):
         """Insert a queue's name in the caller's transaction, without minding that it is there."""
 
     @abstractmethod
+    def _clock(self) -> Any:
+        """Return the database's clock as a value for SQLAlchemy, the same throughout a statement."""
+
+    def _later(self, clock: Any, delay: timedelta) -> Any:
+        """Return ``clock`` plus ``delay`` as a value for SQLAlchemy."""
+        return clock + delay
+
     def _insert_values(self, job: NewJob) -> dict[str, Any]:
-        """Return the row of ``job`` as SQLAlchemy values; times by the database's clock."""
+        now = self._clock()
+        delay = delay_of(job)
+        return {
+            "queue": job.queue,
+            "priority": job.priority,
+            "name": job.name,
+            "payload": job.payload,
+            "meta": job.meta,
+            "max_attempts": job.max_attempts,
+            "run_at": job.run_at or (now if delay is None else self._later(now, delay)),
+            "expires_at": job.expires_at,
+            "announced_at": now if job.run_at is None and delay is None else None,
+            "created_at": now,
+            "updated_at": now,
+        }
 
     def _insert_one_in(self, connection: Connection, job: NewJob) -> Inserted:
         table = self.tables.jobs
         statement = table.insert().values(self._insert_values(job))
         wanted = (table.c.id, table.c.run_at, table.c.announced_at, table.c.created_at)
-        if self.returns_rows:
+        if connection.dialect.insert_returning:
             return Inserted(*connection.execute(statement.returning(*wanted)).one())
         key = connection.execute(statement).inserted_primary_key
         assert key is not None
         return Inserted(*connection.execute(select(*wanted).where(table.c.id == key[0])).one())
+
+
+def pairs(want: Want) -> list[tuple[str, int]]:
+    """Return the queues and priorities of a turn: most urgent first, and queues in the order of the turn."""
+    return [(queue, priority) for priority in PRIORITIES[: want.below] for queue in want.queues]
+
+
+def patiently(
+    lock: Callable[[Sequence[int]], Mapping[int, Answer | None]],
+    present: Callable[[Sequence[int]], Collection[int]],
+    ids: Sequence[int],
+) -> Mapping[int, Answer | None]:
+    """Lock rows with SKIP LOCKED; wait a moment, once and bounded, for those that someone else is just touching.
+
+    A waiting lock would do the same at a price: a time-out inside a transaction needs a savepoint on PostgreSQL,
+    is counted in whole seconds by MySQL, and may roll back all of the transaction there.
+    """
+    answers = dict(lock(ids))
+    for pause in BUSY_PAUSES:
+        missing = [row_id for row_id in ids if row_id not in answers]
+        busy = sorted(present(missing)) if missing else []
+        if not busy:
+            return answers
+        time.sleep(pause)
+        answers.update(lock(busy))
+    missing = [row_id for row_id in ids if row_id not in answers]
+    return {**answers, **dict.fromkeys(present(missing) if missing else (), Answer.BUSY)}
 
 
 def until_suspect(found: list[Picked], *, alone: bool) -> list[Picked]:
@@ -336,10 +308,3 @@ def until_suspect(found: list[Picked], *, alone: bool) -> list[Picked]:
         if suspect:
             return found[: place or int(alone)]
     return found
-
-
-def delay_of(job: NewJob) -> timedelta | None:
-    """Return how long after now ``job`` is due; None when it is due at once or at a given time."""
-    if job.run_at is None and job.delay is not None and job.delay > 0:
-        return timedelta(seconds=job.delay)
-    return None

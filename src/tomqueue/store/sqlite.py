@@ -13,17 +13,24 @@ from tomqueue.errors import SettingsError, StoreError, StoreUnavailable
 from tomqueue.job import Claimed, NewJob
 from tomqueue.settings import Settings
 from tomqueue.store.base import Answer, Inserted, Release, Want
-from tomqueue.store.schema import from_micros, to_micros
 from tomqueue.store.links import detached
-from tomqueue.store.sql import PRIORITIES, Picked, SqlStore, delay_of
+from tomqueue.store.schema import from_micros, to_micros
+from tomqueue.store.sql import PRIORITIES, Picked, SqlStore
+from tomqueue.store.statements import (
+    CLAIMED,
+    FREE,
+    NEW,
+    RUNNABLE,
+    STATE,
+    WAITING,
+    answer,
+    claimed,
+    delay_of,
+    not_migrated,
+)
 
 __all__ = ["SqliteStore", "now_micros"]
 
-CLAIMED = (
-    "id, queue, priority, name, payload, attempts, max_attempts, run_at, created_at, expires_at, parks, suspect, meta"
-)
-RUNNABLE = "locked_by IS NULL AND failed_at IS NULL AND NOT held AND parked_at IS NULL"
-FREE = "locked_at = NULL, locked_by = NULL, claim_token = NULL, suspect = 0"
 UNAVAILABLE = {
     sqlite3.SQLITE_BUSY: "another process holds its lock",
     sqlite3.SQLITE_LOCKED: "another connection holds its lock",
@@ -72,6 +79,8 @@ class SqliteStore(SqlStore):
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in UNAVAILABLE:
             return StoreUnavailable(f"{self.path}: {UNAVAILABLE[code]} ({error}); nothing was changed")
+        if str(error).startswith(("no such table", "no such column")):
+            return not_migrated(error)
         return StoreError(f"{self.path}: {error}")
 
     def _is_transient(self, error: Exception) -> bool:  # noqa: ARG002 - the busy timeout has waited already
@@ -93,10 +102,7 @@ class SqliteStore(SqlStore):
     def _insert(self, link: sqlite3.Connection, jobs: Sequence[NewJob]) -> list[Inserted]:
         now = now_micros()
         rows = [insert_row(job, now) for job in jobs]
-        statement = (
-            f"INSERT INTO {self.jobs} (queue, priority, name, payload, meta, max_attempts, run_at, expires_at,"
-            " announced_at, created_at, updated_at) VALUES (?,?,?,?,?,?,?,?,?,?,?)"
-        )
+        statement = f"INSERT INTO {self.jobs} ({NEW}) VALUES (?,?,?,?,?,?,?,?,?,?,?)"
         if len(rows) == 1:
             last = link.execute(statement, rows[0]).lastrowid
         else:
@@ -110,23 +116,8 @@ class SqliteStore(SqlStore):
             for row_id, row in enumerate(rows, last - len(rows) + 1)
         ]
 
-    def _insert_values(self, job: NewJob) -> dict[str, Any]:
-        now = self.now()
-        delay = delay_of(job)
-        immediate = job.run_at is None and delay is None
-        return {
-            "queue": job.queue,
-            "priority": job.priority,
-            "name": job.name,
-            "payload": job.payload,
-            "meta": job.meta,
-            "max_attempts": job.max_attempts,
-            "run_at": job.run_at or now + (delay or timedelta()),
-            "expires_at": job.expires_at,
-            "announced_at": now if immediate else None,
-            "created_at": now,
-            "updated_at": now,
-        }
+    def _clock(self) -> datetime:
+        return self.now()
 
     def _know_queues(self, link: sqlite3.Connection, names: Iterable[str]) -> None:
         now = now_micros()
@@ -156,11 +147,11 @@ class SqliteStore(SqlStore):
             f" WHERE id IN ({marks(ids)}) RETURNING {CLAIMED}",
             (now_micros(), worker, token, *ids),
         ).fetchall()
-        return [claimed(row, token) for row in found]
+        return [claimed(row, token, from_micros) for row in found]
 
     def _lockable(self, link: sqlite3.Connection, ids: Sequence[int]) -> Mapping[int, Answer | None]:
         found = link.execute(
-            f"SELECT id, failed_at, locked_by, held, parked_at, run_at FROM {self.jobs} WHERE id IN ({marks(ids)})",
+            f"SELECT {STATE}, run_at FROM {self.jobs} WHERE id IN ({marks(ids)})",
             tuple(ids),
         )
         now = now_micros()
@@ -183,7 +174,8 @@ class SqliteStore(SqlStore):
         changed = link.execute(
             f"UPDATE {self.jobs} SET {FREE}, attempts = ?, parks = ?, updated_at = ?,"
             " run_at = coalesce(?, run_at), failed_at = ?, parked_at = ?,"
-            " announced_at = CASE WHEN ? THEN announced_at END, crashes = CASE WHEN ? THEN crashes ELSE 0 END,"
+            " announced_at = CASE WHEN ? THEN announced_at END,"
+            " crashes = CASE WHEN ? THEN crashes ELSE 0 END, suspect = (suspect AND ?),"
             " last_error = coalesce(?, last_error) WHERE id = ? AND claim_token = ?",
             (
                 release.attempts,
@@ -193,6 +185,7 @@ class SqliteStore(SqlStore):
                 now if release.failed else None,
                 now if release.parked else None,
                 release.keep_announced,
+                release.keep_crashes,
                 release.keep_crashes,
                 release.last_error,
                 release.id,
@@ -208,8 +201,7 @@ class SqliteStore(SqlStore):
         due: list[int] = []
         for priority in PRIORITIES:
             found = link.execute(
-                f"SELECT id FROM {self.jobs} WHERE priority = ? AND run_at <= ? AND announced_at IS NULL"
-                " AND failed_at IS NULL AND NOT held AND locked_by IS NULL ORDER BY run_at LIMIT ?",
+                f"SELECT id FROM {self.jobs} WHERE priority = ? AND run_at <= ? AND {WAITING} ORDER BY run_at LIMIT ?",
                 (priority, now, limit - len(due)),
             )
             due += [row_id for (row_id,) in found]
@@ -221,7 +213,7 @@ class SqliteStore(SqlStore):
         now = now_micros()
         found = link.execute(
             f"UPDATE {self.jobs} SET announced_at = ?, parked_at = NULL WHERE id IN ({marks(ids)}) AND run_at <= ?"
-            " AND announced_at IS NULL AND failed_at IS NULL AND NOT held AND locked_by IS NULL RETURNING queue",
+            f" AND {WAITING} RETURNING queue",
             (now, *ids, now),
         )
         return [queue for (queue,) in found]
@@ -229,8 +221,7 @@ class SqliteStore(SqlStore):
     def _next_due(self, link: sqlite3.Connection) -> datetime | None:
         firsts = [
             link.execute(
-                f"SELECT run_at FROM {self.jobs} WHERE priority = ? AND announced_at IS NULL AND failed_at IS NULL"
-                " AND NOT held AND locked_by IS NULL ORDER BY run_at LIMIT 1",
+                f"SELECT run_at FROM {self.jobs} WHERE priority = ? AND {WAITING} ORDER BY run_at LIMIT 1",
                 (priority,),
             ).fetchone()
             for priority in PRIORITIES
@@ -260,52 +251,3 @@ def insert_row(job: NewJob, now: int) -> tuple[Any, ...]:
         now,
         now,
     )
-
-
-def claimed(row: tuple[Any, ...], token: int) -> Claimed:
-    """Return the row of a claim as an object."""
-    (
-        row_id,
-        queue,
-        priority,
-        name,
-        payload,
-        attempts,
-        max_attempts,
-        run_at,
-        created,
-        expires,
-        parks,
-        suspect,
-        meta,
-    ) = row
-    return Claimed(
-        row_id,
-        queue,
-        priority,
-        name,
-        payload,
-        attempts,
-        max_attempts,
-        from_micros(run_at),
-        from_micros(created),
-        None if expires is None else from_micros(expires),
-        parks,
-        bool(suspect),
-        meta,
-        token,
-    )
-
-
-def answer(failed: object, locked: object, held: object, parked: object, *, due: bool) -> Answer | None:
-    """Say why a row cannot be claimed, in the order of the states; None when it can."""
-    for reason, applies in (
-        (Answer.FAILED, failed is not None),
-        (Answer.LEASED, locked is not None),
-        (Answer.HELD, bool(held)),
-        (Answer.PARKED, parked is not None),
-        (Answer.NOT_DUE, not due),
-    ):
-        if applies:
-            return reason
-    return None

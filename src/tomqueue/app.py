@@ -1,0 +1,183 @@
+"""The composition root: TomQueue knows all parts, and delegates."""
+
+import logging
+from collections.abc import Callable, Iterable
+from threading import Lock
+from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, dataclass_transform, overload
+
+from tomqueue.declaring import Declare
+from tomqueue.definition import Definition, JobOptions, Options, OverrideOptions, Overrides, Prepared, Registry
+from tomqueue.enqueue.drafts import Drafts
+from tomqueue.enqueue.enqueuing import Enqueuing
+from tomqueue.enqueue.inline import Inline
+from tomqueue.enqueue.persist import Persist
+from tomqueue.enqueue.publish import Publish
+from tomqueue.enqueue.request import Draft, Request
+from tomqueue.enqueue.stack import ENQUEUE_LAYERS, enqueue_stack
+from tomqueue.errors import SettingsError
+from tomqueue.events import Events
+from tomqueue.job import Job
+from tomqueue.jobs import Jobs
+from tomqueue.parts import Parts
+from tomqueue.priority import Priority
+from tomqueue.reporting import ExceptionReporter, Reporting
+from tomqueue.settings import Settings, read_settings
+from tomqueue.stack import Insertions
+from tomqueue.worker.attempt import Attempt
+from tomqueue.worker.context import JobContext
+from tomqueue.worker.inline import run_inline
+from tomqueue.worker.stack import WORKER_LAYERS
+from tomqueue.worker.tools import Tools
+
+__all__ = ["TomQueue"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class TomQueue:
+    """Background jobs in the application's own database.
+
+    ``database_url`` is a SQLAlchemy URL (or the environment variable TOMQUEUE_DATABASE_URL); ``engine`` is the
+    application's own Engine or AsyncEngine instead. Every field of Settings is a keyword argument as well.
+    Nothing is connected before the first use. Raises SettingsError.
+    """
+
+    def __init__(self, database_url: str | None = None, *, engine: Any = None, **settings: Any) -> None:
+        if engine is not None and database_url is not None:
+            raise SettingsError("database_url and engine are both given: give one of them")
+        self.settings: Settings = read_settings(database_url=database_url, **settings)
+        self.registry = Registry()
+        self.priority_map: dict[int, Priority] = {}
+        """Delayed::Job's numbers → priorities; a number that is not in it is NORMAL, with a warning."""
+        self.delay_jobs: bool | Callable[[Draft], bool] = True
+        """False, or a predicate that says so, runs jobs at once in the caller's thread."""
+        self.enqueue_layers: Insertions[Request, None] = Insertions(ENQUEUE_LAYERS)
+        self.worker_layers: Insertions[Attempt, bool] = Insertions(WORKER_LAYERS)
+        self._reporting = Reporting(logging.getLogger("tomqueue"))
+        self._events = Events(self._reporting.report)
+        self._parts = Parts(self.settings, engine)
+        self._lock = Lock()
+        self._enqueue_stack: Callable[[Request], None] | None = None
+        drafts = Drafts(self.settings, self.priority_map, self._reporting)
+        self._enqueuing = Enqueuing(drafts, self._stack, lambda: self._parts.store)
+
+    # Declaring ----------------------------------------------------------------------------------------
+
+    @overload
+    @dataclass_transform()
+    def job(self, job: type[T], /) -> type[T]: ...  # type: ignore[overload-overlap] # a class is callable, too
+    @overload
+    def job(self, job: Callable[Concatenate[JobContext, P], R], /) -> Definition[Concatenate[JobContext, P], P, R]: ...
+    @overload
+    def job(self, job: Callable[P, R], /) -> Definition[P, P, R]: ...
+    @overload
+    def job(self, *, name: str | None = None, **options: Unpack[JobOptions]) -> Declare: ...
+    # mypy holds that an implementation cannot accept the unpacked options of its own overload
+    def job(self, job: Any = None, /, *, name: str | None = None, **options: Any) -> Any:  # type: ignore[misc]
+        """Declare a function or a class as a job: ``@tq.job`` or ``@tq.job(queue="mailers", max_attempts=5)``.
+
+        ``name`` is what rows store; default is the module and the qualified name. Raises DefinitionError.
+        """
+        declare = Declare(self.registry, self._enqueuing, name, Options(**options))
+        return declare if job is None else declare(job)
+
+    # Enqueueing ---------------------------------------------------------------------------------------
+
+    def prepare(self, job: object, **overrides: Unpack[OverrideOptions]) -> Prepared:
+        """Check an instance of a job class and return what ``enqueue_many`` takes."""
+        return self.registry.of_class(type(job)).prepare(job, Overrides(**overrides))
+
+    def enqueue(self, job: "object | Prepared", **overrides: Unpack[OverrideOptions]) -> Job:
+        """Enqueue an instance of a job class, or a prepared call; return the job. Raises EnqueueError."""
+        return self._enqueuing.enqueue(self._prepared(job, overrides))
+
+    async def aenqueue(self, job: "object | Prepared", **overrides: Unpack[OverrideOptions]) -> Job:
+        """Enqueue from asynchronous code."""
+        return await self._enqueuing.aenqueue(self._prepared(job, overrides))
+
+    def enqueue_many(self, prepared: Iterable[Prepared], *, session: Any = None, connection: Any = None) -> list[Job]:
+        """Enqueue prepared calls in one transaction (the caller's, if given); return their jobs in the same order."""
+        return self._enqueuing.enqueue_many(prepared, session if session is not None else connection)
+
+    async def aenqueue_many(
+        self, prepared: Iterable[Prepared], *, session: Any = None, connection: Any = None
+    ) -> list[Job]:
+        """Enqueue many from asynchronous code."""
+        return await self._enqueuing.aenqueue_many(prepared, session if session is not None else connection)
+
+    # Observing ----------------------------------------------------------------------------------------
+
+    def on(self, event: str, callback: Callable[..., object]) -> None:
+        """Call ``callback(**details)`` at each event, for example ``job.finished``; see ``tomqueue.events``."""
+        self._events.on(event, callback)
+
+    @property
+    def jobs(self) -> Jobs:
+        """Look at jobs, retry, cancel and delete them."""
+        return Jobs(lambda: self._parts.catalog)
+
+    @property
+    def logger(self) -> logging.Logger:
+        """Where TomQueue logs; default is the logger ``tomqueue``."""
+        return self._reporting.logger
+
+    @logger.setter
+    def logger(self, logger: logging.Logger) -> None:
+        self._reporting.logger = logger
+
+    @property
+    def exception_reporter(self) -> ExceptionReporter | None:
+        """What is notified of every error: of jobs, and of TomQueue's own threads and processes."""
+        return self._reporting.reporter
+
+    @exception_reporter.setter
+    def exception_reporter(self, reporter: ExceptionReporter | None) -> None:
+        self._reporting.reporter = reporter
+
+    # Working ------------------------------------------------------------------------------------------
+
+    def tools(self) -> Tools:
+        """Return what a worker of this application is built from; opens the database."""
+        return Tools(
+            settings=self.settings,
+            store=self._parts.store,
+            catalog=self._parts.catalog,
+            transport=self._parts.transport,
+            registry=self.registry,
+            events=self._events,
+            logger=self.logger,
+            reporting=self._reporting,
+            layers=self.worker_layers,
+        )
+
+    def close(self) -> None:
+        """Send what is still to be published and close the connections. The next use opens them again."""
+        self._parts.close()
+
+    # Parts --------------------------------------------------------------------------------------------
+
+    def _prepared(self, job: "object | Prepared", overrides: OverrideOptions) -> Prepared:
+        if not isinstance(job, Prepared):
+            return self.prepare(job, **overrides)
+        if overrides:
+            raise TypeError("a prepared call has its options already: give them to using() before prepare()")
+        return job
+
+    def _stack(self) -> Callable[[Request], None]:
+        with self._lock:
+            if self._enqueue_stack is None:
+                stack = enqueue_stack(
+                    Inline(self._is_delayed, self._run_inline),
+                    Persist(lambda: self._parts.store, self.settings.max_payload_bytes),
+                    Publish(lambda: self._parts.publisher, self._events),
+                )
+                self._enqueue_stack = self.enqueue_layers.into(stack).folded()
+            return self._enqueue_stack
+
+    def _is_delayed(self, draft: Draft) -> bool:
+        return self.delay_jobs(draft) if callable(self.delay_jobs) else self.delay_jobs
+
+    def _run_inline(self, draft: Draft) -> Job:
+        return run_inline(self.tools(), draft.definition.name, draft.queue, draft.priority, draft.payload)

@@ -1,0 +1,95 @@
+"""Jobs that are classes, as in Delayed::Job: an instance is the arguments, ``process`` the work."""
+
+import dataclasses
+import inspect
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from tomqueue.definition.inspection import colour_of, name_of, place_of, wants_context
+from tomqueue.definition.options import Options, Overrides
+from tomqueue.definition.prepared import NO_OVERRIDES, Loaded, Prepared
+from tomqueue.errors import ArgumentsError, DefinitionError
+from tomqueue.payload import InstanceCodec, field_names
+
+__all__ = ["HOOKS", "ClassDefinition"]
+
+T = TypeVar("T")
+
+HOOKS = ("enqueue", "before", "after", "success", "error", "failure")
+"""Methods that are called around the work; an instance is the ``target`` of a Loaded job."""
+WORK = ("process", "perform")
+FIELDS_DECLARED = frozenset({"__dataclass_fields__", "__attrs_attrs__"})
+"""Marks of a dataclass or attrs class; a plain subclass of one inherits them, but not in its own ``vars``."""
+RESERVED = frozenset({*HOOKS, *WORK, "max_attempts", "max_run_time", "reschedule_at"})
+"""Names that a worker looks up as methods (Delayed::Job), so that no field may have them."""
+
+
+class ClassDefinition(Generic[T]):
+    """A class that is a job: ``tq.enqueue(Newsletter("hi", ["a@x"]))``.
+
+    A plain class is made a dataclass; dataclasses, msgspec Structs and attrs classes stay as they are.
+    Raises DefinitionError for a name, an option, a field or a method that cannot work.
+    """
+
+    def __init__(self, job_class: type[T], *, name: str | None = None, options: Options, context_type: type) -> None:
+        self.name = name_of(job_class, name)
+        self.place = place_of(job_class)
+        self.options = options
+        options.check(self.name)
+        self.job_class = with_fields(self.name, job_class)
+        self._work = work_of(self.name, job_class)
+        work = getattr(job_class, self._work)
+        self.is_async = colour_of(self.name, work, options)
+        self.wants_context = wants_context(work, context_type, skip_self=True)
+        check_work(self.name, work, given=2 if self.wants_context else 1)
+        self._codec = InstanceCodec.of_class(job_class, self.name)
+
+    def __repr__(self) -> str:
+        return f"<job {self.name}>"
+
+    def prepare(self, instance: T, overrides: Overrides = NO_OVERRIDES) -> Prepared:
+        """Check the fields of ``instance`` and return what ``enqueue_many`` takes; raises ArgumentsError."""
+        if type(instance) is not self.job_class:
+            raise ArgumentsError(
+                f"{self.name}: expected an instance of {self.job_class.__name__}, got {type(instance).__name__}"
+            )
+        payload = self._codec.encode(instance)
+        return Prepared(definition=self, payload=payload, overrides=overrides, instance=instance)
+
+    def load(self, payload: str) -> Loaded:
+        """Return the instance of a stored payload, ready to run; raises UnreadableArguments."""
+        instance = self._codec.decode(payload)
+        return Loaded(call=getattr(instance, self._work), wants_context=self.wants_context, target=instance)
+
+
+def with_fields(job_name: str, job_class: type[T]) -> type[T]:
+    """Return ``job_class``, made a dataclass if it is plain; no field may have the name of a hook."""
+    if not issubclass(job_class, msgspec.Struct) and FIELDS_DECLARED.isdisjoint(vars(job_class)):
+        job_class = dataclasses.dataclass(job_class)
+    for field in field_names(job_class):
+        if field in RESERVED:
+            raise DefinitionError(
+                f"{job_name}: the field {field!r} has the name of a method that workers call: rename the field"
+            )
+    return job_class
+
+
+def work_of(job_name: str, job_class: type) -> str:
+    """Return the name of the method that does the work: ``process``, or ``perform`` as in Delayed::Job."""
+    found = [name for name in WORK if callable(getattr(job_class, name, None))]
+    if not found:
+        raise DefinitionError(f"{job_name}: a job class needs a method process(self) that does the work")
+    if len(found) > 1:
+        raise DefinitionError(f"{job_name}: it has process() and perform(), and only one can be the work")
+    return found[0]
+
+
+def check_work(job_name: str, work: Any, *, given: int) -> None:
+    """Raise DefinitionError if ``work`` needs more than the ``given`` arguments (self, the context)."""
+    try:
+        inspect.signature(work).bind(*range(given))
+    except TypeError as error:
+        raise DefinitionError(
+            f"{job_name}: {work.__name__}() takes only self and a JobContext ({error}): make the rest fields"
+        ) from error

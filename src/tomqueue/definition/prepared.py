@@ -1,0 +1,69 @@
+"""A call on its way to a row (Prepared), and a row on its way to a call (Loaded)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from tomqueue.definition.options import Options, Overrides
+from tomqueue.job import Job
+
+__all__ = ["NO_OVERRIDES", "Enqueuer", "JobDefinition", "Loaded", "Prepared"]
+
+NO_OVERRIDES = Overrides()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A job that was read from its row and can be run.
+
+    ``target`` is the instance whose hooks count; a function has none.
+    """
+
+    call: Callable[..., Any]
+    args: list[Any] = field(default_factory=list)
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    wants_context: bool
+    target: object | None = None
+
+    def run(self, context: object) -> Any:
+        """Call the job, with ``context`` first if it wants it; an async job returns its coroutine."""
+        if self.wants_context:
+            return self.call(context, *self.args, **self.kwargs)
+        return self.call(*self.args, **self.kwargs)
+
+
+class JobDefinition(Protocol):
+    """What functions and classes have in common once they are declared as jobs."""
+
+    name: str
+    options: Options
+    is_async: bool
+    wants_context: bool
+    place: str
+    """Where it is declared, for messages: module and qualified name."""
+
+    def load(self, payload: str) -> Loaded:
+        """Return the job of a stored payload; raises UnreadableArguments."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A call that was checked and can be enqueued, alone or by ``enqueue_many``.
+
+    ``instance`` is the object itself when the job is a class, for its ``enqueue`` hook.
+    """
+
+    definition: JobDefinition
+    payload: str = field(repr=False)
+    overrides: Overrides = NO_OVERRIDES
+    instance: object | None = None
+
+
+class Enqueuer(Protocol):
+    """What turns a prepared call into a row."""
+
+    def enqueue(self, prepared: Prepared) -> Job:
+        """Insert the job and return it."""
+
+    async def aenqueue(self, prepared: Prepared) -> Job:
+        """Insert the job from asynchronous code and return it."""

@@ -1,0 +1,76 @@
+"""Sends calls through the enqueue stack: one or many, from synchronous or asynchronous code."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from tomqueue.definition import Prepared
+from tomqueue.enqueue.drafts import Drafts
+from tomqueue.enqueue.request import Request
+from tomqueue.errors import EnqueueError
+from tomqueue.job import Job
+from tomqueue.store.atomic import current_transaction
+from tomqueue.store.callers import run_in_callers, synchronous_connection
+from tomqueue.store.sql import SqlStore
+
+__all__ = ["Enqueuing"]
+
+
+class Enqueuing:
+    """What ``enqueue`` and ``aenqueue`` of every job, and those of TomQueue, come down to."""
+
+    def __init__(
+        self, drafts: Drafts, stack: Callable[[], Callable[[Request], None]], store: Callable[[], SqlStore]
+    ) -> None:
+        self._drafts = drafts
+        self._stack = stack
+        self._store = store
+
+    def enqueue(self, prepared: Prepared) -> Job:
+        """Enqueue one call, in the caller's transaction if it names one, else in that of the running atomic job."""
+        return self._send([prepared], caller_of(prepared))[0]
+
+    async def aenqueue(self, prepared: Prepared) -> Job:
+        """Enqueue one call from asynchronous code."""
+        return (await self._asend([prepared], caller_of(prepared)))[0]
+
+    def enqueue_many(self, prepared: Iterable[Prepared], caller: Any = None) -> list[Job]:
+        """Enqueue calls in one transaction; return their jobs in the same order."""
+        calls = list(prepared)
+        check_no_caller(calls)
+        return self._send(calls, caller)
+
+    async def aenqueue_many(self, prepared: Iterable[Prepared], caller: Any = None) -> list[Job]:
+        """Enqueue calls from asynchronous code in one transaction; return their jobs in the same order."""
+        calls = list(prepared)
+        check_no_caller(calls)
+        return await self._asend(calls, caller)
+
+    async def _asend(self, prepared: list[Prepared], caller: Any) -> list[Job]:
+        if caller is None:  # a transaction of our own: the synchronous core, in a thread
+            return await asyncio.to_thread(self._send, prepared, None)
+        return await run_in_callers(caller, lambda synchronous: self._send(prepared, synchronous))
+
+    def _send(self, prepared: list[Prepared], caller: Any) -> list[Job]:
+        if not prepared:
+            return []
+        request = Request(drafts=[self._drafts.of(one) for one in prepared], connection=self._connection(caller))
+        self._stack()(request)
+        return request.jobs
+
+    def _connection(self, caller: Any) -> Any:
+        if caller is not None:
+            return synchronous_connection(caller, self._store())
+        transaction = current_transaction.get()
+        return None if transaction is None else transaction.connection
+
+
+def caller_of(prepared: Prepared) -> Any:
+    """Return the session or connection that a call names."""
+    return prepared.overrides.session if prepared.overrides.session is not None else prepared.overrides.connection
+
+
+def check_no_caller(prepared: Iterable[Prepared]) -> None:
+    """Raise EnqueueError if a call that is one of many names a transaction of its own."""
+    if any(caller_of(one) is not None for one in prepared):
+        raise EnqueueError("enqueue_many writes one transaction: give the session to enqueue_many, not to a call")

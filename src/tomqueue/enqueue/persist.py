@@ -1,0 +1,76 @@
+"""Layer: write the rows, in the caller's transaction or in one of their own."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from tomqueue.enqueue.request import Draft, Request
+from tomqueue.errors import PayloadTooLarge
+from tomqueue.job import Job, NewJob, State
+from tomqueue.store.base import Inserted, Store
+
+__all__ = ["Persist"]
+
+
+class Persist:
+    """Turns drafts into rows; a draft larger than ``max_payload_bytes`` stops the call before anything is written."""
+
+    def __init__(self, store: Callable[[], Store], max_payload_bytes: int) -> None:
+        self._store = store
+        self._most = max_payload_bytes
+
+    def __call__(self, request: Request, proceed: Callable[[Request], None]) -> None:
+        """Insert the rows, then proceed."""
+        rows = [self._row(draft) for draft in request.drafts]
+        inserted = self._store().insert(rows, request.connection)
+        for draft, row, known in zip(request.drafts, rows, inserted, strict=True):
+            draft.job = job_of(draft, row, known)
+        proceed(request)
+
+    def _row(self, draft: Draft) -> NewJob:
+        hook = getattr(draft.instance, "enqueue", None)
+        if hook is not None:
+            hook(draft)
+        size = len(draft.payload.encode())
+        if size > self._most:
+            raise PayloadTooLarge(
+                f"{draft.definition.name}: the arguments are {size:,} bytes of JSON and the setting "
+                f"max_payload_bytes allows {self._most:,}: store them elsewhere and pass their key"
+            )
+        return NewJob(
+            name=draft.definition.name,
+            queue=draft.queue,
+            priority=draft.priority.rank,
+            payload=draft.payload,
+            max_attempts=draft.max_attempts,
+            run_at=draft.run_at,
+            delay=draft.delay,
+            expires_at=expiry(draft),
+            meta=draft.meta,
+        )
+
+
+def expiry(draft: Draft) -> datetime | None:
+    """Return when it is too late to start; by this machine's clock when the job is due now or after a delay."""
+    if draft.expires is None:
+        return None
+    due = draft.run_at or datetime.now(UTC) + timedelta(seconds=draft.delay or 0)
+    return due + timedelta(seconds=draft.expires)
+
+
+def job_of(draft: Draft, row: NewJob, known: Inserted) -> Job:
+    """Return the job as its caller sees it."""
+    return Job(
+        id=known.id,
+        queue=row.queue,
+        priority=draft.priority,
+        name=row.name,
+        payload=row.payload,
+        state=State.SCHEDULED if known.announced_at is None else State.READY,
+        max_attempts=row.max_attempts,
+        run_at=known.run_at,
+        expires_at=row.expires_at,
+        announced_at=known.announced_at,
+        created_at=known.created_at,
+        updated_at=known.created_at,
+        meta=row.meta,
+    )

@@ -1,0 +1,48 @@
+"""The context that travels down the enqueue stack: one call that enqueues one job, or many."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from tomqueue.definition import JobDefinition
+from tomqueue.job import Job
+from tomqueue.priority import Priority
+
+__all__ = ["Draft", "Request"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Draft:
+    """A job that is about to be enqueued; a layer, and the job's own ``enqueue`` hook, may still change it."""
+
+    definition: JobDefinition
+    payload: str = field(repr=False)
+    queue: str
+    priority: Priority
+    run_at: datetime | None = None
+    delay: float | None = None
+    """Seconds from now, on the database's clock."""
+    max_attempts: int | None = None
+    expires: float | None = None
+    """Seconds after it is due until it is too late to start."""
+    meta: str | None = None
+    instance: object | None = None
+    """The object itself when the job is a class."""
+    job: Job | None = None
+    """The enqueued job; filled by Persist."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Request:
+    """The drafts of one call, all written in one transaction.
+
+    ``connection`` is the SQLAlchemy Connection of the caller's transaction; None writes in one of its own.
+    """
+
+    drafts: list[Draft]
+    connection: Any = None
+
+    @property
+    def jobs(self) -> list[Job]:
+        """The enqueued jobs, in the order of the drafts."""
+        return [draft.job for draft in self.drafts if draft.job is not None]

@@ -1,0 +1,47 @@
+"""``tq.jobs``: look at jobs, retry, cancel and delete them. What the CLI can, Python can."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from tomqueue.job import Job, State
+from tomqueue.store.catalog import Catalog, Filter
+
+__all__ = ["Jobs"]
+
+
+class Jobs:
+    """The jobs of one TomQueue. Each call is a short transaction of its own."""
+
+    def __init__(self, catalog: Callable[[], Catalog]) -> None:
+        self._catalog = catalog
+
+    def get(self, job_id: int) -> Job:
+        """Return a job; raises JobNotFound."""
+        return self._catalog().get(job_id)
+
+    def list(
+        self,
+        *,
+        state: State | str | None = None,
+        queue: str | None = None,
+        name: str | None = None,
+        older_than: timedelta | None = None,
+        limit: int | None = 100,
+        after: int = 0,
+    ) -> "list[Job]":
+        """Return jobs in the order of their ids, at most ``limit`` (None: all), beginning after the id ``after``."""
+        wanted = None if state is None else State(state)
+        which = Filter(state=wanted, queue=queue, name=name, older_than=older_than)
+        return [*self._catalog().find(which, limit=limit, after=after)]
+
+    def retry(self, job_id: int) -> Job:
+        """Make a job that does not run ready now, with all its attempts; raises JobStateError while it runs."""
+        return self._catalog().retry(job_id)
+
+    def cancel(self, job_id: int) -> Job:
+        """Take a waiting job out of its queue; it is kept as failed and can be retried."""
+        return self._catalog().cancel(job_id)
+
+    def delete(self, job_id: int) -> None:
+        """Delete a job that does not run."""
+        self._catalog().delete(job_id)

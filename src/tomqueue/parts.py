@@ -1,0 +1,63 @@
+"""What an application opens once, at its first use: the database, and both sides of the news."""
+
+from threading import RLock
+from typing import Any
+
+from tomqueue.settings import Settings
+from tomqueue.store.catalog import Catalog
+from tomqueue.store.open import ready_store
+from tomqueue.store.sql import SqlStore
+from tomqueue.transport.base import Publisher, Transport
+from tomqueue.transport.polling import PollingTransport
+
+__all__ = ["Parts"]
+
+
+class Parts:
+    """Opens each part when it is first asked for, once for all threads."""
+
+    def __init__(self, settings: Settings, engine: Any) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._lock = RLock()
+        self._store: SqlStore | None = None
+        self._transport: Transport | None = None
+        self._publisher: Publisher | None = None
+
+    @property
+    def store(self) -> SqlStore:
+        """The database. Raises StoreError when it cannot be reached or its tables do not fit."""
+        with self._lock:
+            if self._store is None:
+                self._store = ready_store(self._settings, self._engine)
+            return self._store
+
+    @property
+    def catalog(self) -> Catalog:
+        """The jobs as people ask for them."""
+        return Catalog(self.store)
+
+    @property
+    def transport(self) -> Transport:
+        """How workers learn that a job is ready."""
+        with self._lock:
+            if self._transport is None:
+                self._transport = PollingTransport(self.store, self._settings)
+            return self._transport
+
+    @property
+    def publisher(self) -> Publisher:
+        """The enqueueing side of the news."""
+        with self._lock:
+            if self._publisher is None:
+                self._publisher = self.transport.publisher()
+            return self._publisher
+
+    def close(self) -> None:
+        """Close what is open; the next use opens it again."""
+        with self._lock:
+            if self._publisher is not None:
+                self._publisher.close()
+            if self._store is not None:
+                self._store.close()
+            self._store = self._transport = self._publisher = None

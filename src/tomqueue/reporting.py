@@ -1,0 +1,46 @@
+"""Where every internal error goes: the log, and the application's exception reporter."""
+
+import logging
+import time
+from typing import Protocol
+
+__all__ = ["ExceptionReporter", "Reporting"]
+
+QUIET = 10.0
+"""Seconds for which the same error is not told again: a database that is away fails many looks a second."""
+
+
+class ExceptionReporter(Protocol):
+    """What an application gives to ``tq.exception_reporter``."""
+
+    def notify(self, exception: BaseException) -> object:
+        """Take note of an error (Sentry, Honeybadger, a mail)."""
+
+
+class Reporting:
+    """Tells of errors; an exception reporter that raises itself is logged and harms nobody."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self.logger = logger
+        self.reporter: ExceptionReporter | None = None
+        self._told: dict[tuple[type[BaseException], str], float] = {}
+
+    def report(self, error: BaseException) -> None:
+        """Log an internal error and notify the reporter, unless the same was told a moment ago."""
+        key = (type(error), str(error))
+        now = time.monotonic()
+        if now - self._told.get(key, -QUIET) < QUIET:
+            return
+        self._told = {known: at for known, at in self._told.items() if now - at < QUIET}
+        self._told[key] = now
+        self.logger.error("%s: %s", type(error).__name__, error, exc_info=error)
+        self.notify(error)
+
+    def notify(self, error: BaseException) -> None:
+        """Notify the reporter of an error that is logged already."""
+        if self.reporter is None:
+            return
+        try:
+            self.reporter.notify(error)
+        except Exception:
+            self.logger.exception("the exception reporter failed")

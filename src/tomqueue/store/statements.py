@@ -1,0 +1,98 @@
+"""What the hot statements of every dialect share: conditions, column lists, and what becomes of their rows."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from tomqueue.errors import SchemaError
+from tomqueue.job import Claimed, NewJob
+from tomqueue.store.base import Answer
+
+__all__ = [
+    "CLAIMED",
+    "FREE",
+    "NEW",
+    "RUNNABLE",
+    "STATE",
+    "WAITING",
+    "answer",
+    "claimed",
+    "delay_of",
+    "not_migrated",
+]
+
+RUNNABLE = "locked_by IS NULL AND failed_at IS NULL AND NOT held AND parked_at IS NULL"
+"""What a claim asks of a row, beside its being due."""
+WAITING = "announced_at IS NULL AND failed_at IS NULL AND NOT held AND locked_by IS NULL"
+"""What an announcement asks of a row, beside its being due."""
+FREE = "locked_at = NULL, locked_by = NULL, claim_token = NULL"
+"""What the end of every claim changes."""
+CLAIMED = (
+    "id, queue, priority, name, payload, attempts, max_attempts, run_at, created_at, expires_at, parks, suspect, meta"
+)
+"""The columns of a claimed row, in the order that ``claimed`` reads them."""
+STATE = "id, failed_at, locked_by, held, parked_at"
+"""The columns that decide whether a row can be claimed, in the order that ``answer`` reads them."""
+NEW = "queue, priority, name, payload, meta, max_attempts, run_at, expires_at, announced_at, created_at, updated_at"
+"""The columns of an INSERT."""
+
+
+def claimed(row: Sequence[Any], token: int, instant: Callable[[Any], datetime]) -> Claimed:
+    """Return the row of a claim as an object; ``instant`` reads a time as the driver gives it."""
+    (
+        row_id,
+        queue,
+        priority,
+        name,
+        payload,
+        attempts,
+        max_attempts,
+        run_at,
+        created,
+        expires,
+        parks,
+        suspect,
+        meta,
+    ) = row
+    return Claimed(
+        row_id,
+        queue,
+        priority,
+        name,
+        payload,
+        attempts,
+        max_attempts,
+        instant(run_at),
+        instant(created),
+        None if expires is None else instant(expires),
+        parks,
+        bool(suspect),
+        meta,
+        token,
+    )
+
+
+def answer(failed: object, locked: object, held: object, parked: object, *, due: bool) -> Answer | None:
+    """Say why a row cannot be claimed, in the order of the states; None when it can."""
+    for reason, applies in (
+        (Answer.FAILED, failed is not None),
+        (Answer.LEASED, locked is not None),
+        (Answer.HELD, bool(held)),
+        (Answer.PARKED, parked is not None),
+        (Answer.NOT_DUE, not due),
+    ):
+        if applies:
+            return reason
+    return None
+
+
+def delay_of(job: NewJob) -> timedelta | None:
+    """Return how long after now ``job`` is due; None when it is due at once or at a given time."""
+    if job.run_at is None and job.delay is not None and job.delay > 0:
+        return timedelta(seconds=job.delay)
+    return None
+
+
+def not_migrated(error: Exception) -> SchemaError:
+    """Return the error for tables that are missing or older than this TomQueue."""
+    return SchemaError(f"TomQueue's tables are not as this version needs them ({error}): run `tomqueue migrate`")

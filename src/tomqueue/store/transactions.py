@@ -1,0 +1,143 @@
+"""Transactions on the store's own connections, by the driver for what is hot and by SQLAlchemy for what is cold."""
+
+import random
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from tomqueue.errors import OutcomeUnknown, StoreError, StoreUnavailable
+from tomqueue.store.links import Links
+
+__all__ = ["Transactions"]
+
+T = TypeVar("T")
+TRANSIENT_RETRIES = 8
+
+
+class Transactions(ABC):
+    """Runs work in short transactions, tries it again where that helps, and says what a driver's error means."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._links = Links(self._connect)
+
+    @abstractmethod
+    def _connect(self) -> Any:
+        """Open a driver connection that is ours alone, in autocommit mode, with our session settings."""
+
+    @abstractmethod
+    def _begin(self, link: Any) -> None:
+        """Begin a transaction that may write."""
+
+    @abstractmethod
+    def _translated(self, error: Exception) -> StoreError | None:
+        """Return what a driver's error means to the caller; None when it is no error of the database."""
+
+    @abstractmethod
+    def _is_transient(self, error: Exception) -> bool:
+        """Say whether the whole transaction can simply be tried again (deadlock, serialization)."""
+
+    @abstractmethod
+    def _is_broken(self, error: Exception) -> bool:
+        """Say whether the connection is gone."""
+
+    def close(self) -> None:
+        """Close the connections of every thread."""
+        self._links.close()
+        self.engine.dispose()
+
+    # For what is cold: SQLAlchemy ---------------------------------------------------------------------
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Open a short transaction that only reads."""
+        with self.translating(), self.engine.connect() as connection:
+            with connection.execution_options(tomqueue_write=False).begin():
+                yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Open a short transaction that may write."""
+        with self.translating(), self.engine.connect() as connection:
+            with connection.execution_options(tomqueue_write=True).begin():
+                yield connection
+
+    @contextmanager
+    def translating(self) -> Iterator[None]:
+        """Turn SQLAlchemy's errors of the database into StoreErrors."""
+        try:
+            yield
+        except DBAPIError as error:
+            original = error.orig if isinstance(error.orig, Exception) else error
+            raise self._translated(original) or StoreError(str(original)) from error
+
+    # What is hot: the driver --------------------------------------------------------------------------
+
+    def _transact(self, work: Callable[[Any], T]) -> T:
+        for attempt in range(TRANSIENT_RETRIES):
+            try:
+                return self._transact_once(work)
+            except Exception as error:
+                # a connection that broke before COMMIT (the server was restarted) changed nothing: once anew
+                again = self._is_transient(error) or (attempt == 0 and self._is_broken(error))
+                if not again or attempt == TRANSIENT_RETRIES - 1:
+                    raise self._raised(error) from error
+            time.sleep(random.uniform(0, 0.005 * 2**attempt))  # noqa: S311 - jitter, no secret
+        raise AssertionError("unreachable")
+
+    def _transact_once(self, work: Callable[[Any], T]) -> T:
+        link = self._links.get()
+        committing = False
+        try:
+            self._begin(link)
+            result = work(link)
+            committing = True
+            link.commit()
+        except BaseException as error:
+            if isinstance(error, Exception) and self._is_broken(error):
+                self._links.drop()
+                if committing:
+                    raise OutcomeUnknown(f"the connection broke while committing: {error}") from error
+            else:
+                self._roll_back(link)
+            raise
+        return result
+
+    def _read(self, work: Callable[[Any], T]) -> T:
+        """Run one reading statement by the driver, outside of any transaction."""
+        try:
+            return self._read_once(work)
+        except Exception as error:
+            if not self._is_broken(error):
+                raise self._raised(error) from error
+        try:
+            return self._read_once(work)
+        except Exception as error:
+            raise self._raised(error) from error
+
+    def _read_once(self, work: Callable[[Any], T]) -> T:
+        link = self._links.get()
+        try:
+            return work(link)
+        except Exception as error:
+            if self._is_broken(error):
+                self._links.drop()
+            raise
+
+    def _roll_back(self, link: Any) -> None:
+        try:
+            link.rollback()
+        except Exception:  # noqa: BLE001 - a connection that cannot even roll back is of no use
+            self._links.drop()
+
+    def _raised(self, error: Exception) -> Exception:
+        if isinstance(error, StoreError):
+            return error
+        if self._is_broken(error):
+            return StoreUnavailable(f"the database connection broke: {error}")
+        return self._translated(error) or error

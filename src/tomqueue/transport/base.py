@@ -1,0 +1,75 @@
+"""The seam to the news: who publishes it, and what a worker may ask of it.
+
+News is only a hint. Lost, late, doubled or reordered, it can never lose a job or run it wrongly: the row decides.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+__all__ = ["Consumer", "Delivery", "Notification", "Publisher", "Transport"]
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """The news that a job is ready, as of the ``stamp`` by which its row was announced."""
+
+    job_id: int
+    queue: str
+    priority: int
+    stamp: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A notification in a worker's hand, until it is acked or requeued. ``tag`` belongs to the transport."""
+
+    notification: Notification
+    tag: int
+
+
+class Publisher(Protocol):
+    """The enqueueing side."""
+
+    def publish(self, notifications: Sequence[Notification]) -> None:
+        """Send news of committed rows. Never raises and never waits: what is lost is found in the database."""
+
+    def close(self) -> None:
+        """Send what is still buffered, within a bound, and end."""
+
+
+class Consumer(Protocol):
+    """The working side, of one worker process."""
+
+    @property
+    def asks_database(self) -> bool:
+        """Whether there is no news now, so that the worker must look into the database itself."""
+
+    def receive(self, limit: int) -> list[Delivery]:
+        """Return at most ``limit`` deliveries that have arrived, most urgent first; do not wait."""
+
+    def ack(self, delivery: Delivery) -> None:
+        """Say that the delivery is done with: its job starts, or there is nothing to run."""
+
+    def requeue(self, delivery: Delivery) -> None:
+        """Put the delivery back at the head of its queue."""
+
+    def wait(self, seconds: float) -> None:
+        """Return when there may be news, or after ``seconds``, or after ``wake``."""
+
+    def wake(self) -> None:
+        """End a ``wait`` of another thread."""
+
+    def close(self) -> None:
+        """Give back every delivery that is neither acked nor requeued, and end."""
+
+
+class Transport(Protocol):
+    """Makes both sides."""
+
+    def publisher(self) -> Publisher:
+        """Return the enqueueing side of this process."""
+
+    def consumer(self, queues: Callable[[], Sequence[str]]) -> Consumer:
+        """Return the working side for the queues that ``queues`` names, now and later."""

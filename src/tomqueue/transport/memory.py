@@ -1,0 +1,99 @@
+"""News within one process: the smallest transport that delivers, for tests and as the model of a broker's."""
+
+import threading
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+from itertools import count
+
+from tomqueue.transport.base import Delivery, Notification
+
+__all__ = ["MemoryTransport"]
+
+
+class MemoryTransport:
+    """One first-in-first-out line for each queue and priority."""
+
+    def __init__(self) -> None:
+        self.news = threading.Condition()
+        self.lines: defaultdict[tuple[str, int], deque[Notification]] = defaultdict(deque)
+
+    def publisher(self) -> "MemoryPublisher":
+        """Return the enqueueing side."""
+        return MemoryPublisher(self)
+
+    def consumer(self, queues: Callable[[], Sequence[str]]) -> "MemoryConsumer":
+        """Return a working side; each has deliveries of its own."""
+        return MemoryConsumer(self, queues)
+
+
+class MemoryPublisher:
+    """Puts news at the end of its line."""
+
+    def __init__(self, transport: MemoryTransport) -> None:
+        self._transport = transport
+
+    def publish(self, notifications: Sequence[Notification]) -> None:
+        """Deliver to the lines."""
+        with self._transport.news:
+            for notification in notifications:
+                self._transport.lines[notification.queue, notification.priority].append(notification)
+            self._transport.news.notify_all()
+
+    def close(self) -> None:
+        """Nothing is buffered."""
+
+
+class MemoryConsumer:
+    """Takes news from the lines of its queues, most urgent first."""
+
+    asks_database = False
+
+    def __init__(self, transport: MemoryTransport, queues: Callable[[], Sequence[str]]) -> None:
+        self._transport = transport
+        self._queues = queues
+        self._tags = count(1)
+        self._open: dict[int, Delivery] = {}
+        self._woken = False
+
+    def receive(self, limit: int) -> list[Delivery]:
+        """Take what has arrived."""
+        received: list[Delivery] = []
+        with self._transport.news:
+            for priority in range(4):
+                for queue in self._queues():
+                    line = self._transport.lines[queue, priority]
+                    while line and len(received) < limit:
+                        received.append(Delivery(line.popleft(), next(self._tags)))
+            self._open.update({delivery.tag: delivery for delivery in received})
+        return received
+
+    def ack(self, delivery: Delivery) -> None:
+        """Forget the delivery."""
+        with self._transport.news:
+            self._open.pop(delivery.tag, None)
+
+    def requeue(self, delivery: Delivery) -> None:
+        """Put the delivery back at the head of its line."""
+        with self._transport.news:
+            if self._open.pop(delivery.tag, None) is not None:
+                notification = delivery.notification
+                self._transport.lines[notification.queue, notification.priority].appendleft(notification)
+                self._transport.news.notify_all()
+
+    def wait(self, seconds: float) -> None:
+        """Return when there is news, or after ``seconds``."""
+        with self._transport.news:
+            self._transport.news.wait_for(lambda: self._woken or any(self._transport.lines.values()), seconds)
+            self._woken = False
+
+    def wake(self) -> None:
+        """End a ``wait`` of another thread."""
+        with self._transport.news:
+            self._woken = True
+            self._transport.news.notify_all()
+
+    def close(self) -> None:
+        """Put everything that is open back, in its order."""
+        for tag in sorted(self._open, reverse=True):
+            self.requeue(self._open[tag])
+        self.wake()

@@ -1,0 +1,94 @@
+"""No broker: nobody publishes, and workers ask the database in turn.
+
+On SQLite a look is a PRAGMA that says whether anyone committed; on a server it is the query itself.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+
+from tomqueue.service import boot_time
+from tomqueue.settings import Settings
+from tomqueue.store.base import Store
+from tomqueue.transport.base import Consumer, Delivery, Notification, Publisher
+
+__all__ = ["PollingTransport"]
+
+DEEP_SLEEP_AFTER = 5.0
+"""Seconds without news after which a look happens half as often."""
+
+
+class PollingTransport:
+    """A Transport without a broker."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store = store
+        self._settings = settings
+
+    def publisher(self) -> Publisher:
+        """Return a publisher with nothing to do."""
+        return SilentPublisher()
+
+    def consumer(self, queues: Callable[[], Sequence[str]]) -> Consumer:  # noqa: ARG002 - the database is asked for all
+        """Return a consumer that notices commits."""
+        return PollingConsumer(self._store, self._settings)
+
+
+class SilentPublisher:
+    """Rows are found by looking, so there is no news to send."""
+
+    def publish(self, notifications: Sequence[Notification]) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class PollingConsumer:
+    """Waits until the database may have something new."""
+
+    asks_database = True
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store = store
+        self._settings = settings
+        self._seen: int | None = None
+        self._news_at = boot_time()
+        self._woken = threading.Event()
+
+    def receive(self, limit: int) -> list[Delivery]:  # noqa: ARG002 - there are never any
+        """Return nothing: without a broker there are no deliveries."""
+        return []
+
+    def ack(self, delivery: Delivery) -> None:
+        """Do nothing."""
+
+    def requeue(self, delivery: Delivery) -> None:
+        """Do nothing."""
+
+    def wait(self, seconds: float) -> None:
+        """Return when someone committed (SQLite), at the next look (servers), or after ``seconds``."""
+        until = boot_time() + seconds
+        counter = self._store.change_counter()
+        while counter is not None and counter == self._seen:
+            left = until - boot_time()
+            if left <= 0 or self._woken.wait(min(left, self._pause())):
+                break
+            counter = self._store.change_counter()
+        if counter is None:
+            self._woken.wait(min(seconds, self._settings.server_poll_interval))
+        elif counter != self._seen:
+            self._seen = counter
+            self._news_at = boot_time()
+        self._woken.clear()
+
+    def wake(self) -> None:
+        """End a ``wait`` of another thread."""
+        self._woken.set()
+
+    def close(self) -> None:
+        """End a ``wait`` of another thread."""
+        self._woken.set()
+
+    def _pause(self) -> float:
+        idle = boot_time() - self._news_at > DEEP_SLEEP_AFTER
+        return self._settings.poll_interval * (2 if idle else 1)

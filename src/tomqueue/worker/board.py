@@ -1,0 +1,193 @@
+"""The board: a few kilobytes of memory that a worker process shares with its supervisor.
+
+The child writes what it has claimed and what runs, *before* it claims and starts; the supervisor writes the end
+of the lease. When the child dies, the board is what remains. Each field is one aligned 64-bit word.
+"""
+
+import mmap
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from tomqueue.service import boot_time
+
+__all__ = ["MAX_CLAIMS", "MAX_SLOTS", "Board", "SlotState"]
+
+MAX_SLOTS = 256
+MAX_CLAIMS = 4096
+MAX_HANDED = 256
+
+LEASE, STARTED, STATE, DRAIN_BY, HANDED = range(5)
+HEADER = 16
+SLOT_WORDS = 8
+JOB, SINCE, DEADLINE, ATTEMPTS, ATTEMPTS_LEFT, SUSPECT = range(6)
+SLOTS_AT = HEADER
+CLAIMS_AT = SLOTS_AT + MAX_SLOTS * SLOT_WORDS
+HANDED_AT = CLAIMS_AT + MAX_CLAIMS
+WORDS = HANDED_AT + MAX_HANDED
+FOREVER = 2**62
+
+
+class SlotState:
+    """What runs in one slot, as the supervisor sees it. Times are seconds of the boot clock."""
+
+    __slots__ = ("attempts", "deadline", "job", "since", "suspect", "used_up")
+
+    def __init__(self, words: memoryview) -> None:
+        self.job = words[JOB]
+        self.since = words[SINCE] / 1e6
+        self.deadline = words[DEADLINE] / 1e6
+        self.attempts = words[ATTEMPTS]
+        self.used_up = words[ATTEMPTS_LEFT] <= 0
+        self.suspect = bool(words[SUSPECT])
+
+
+class Board:
+    """The shared words, seen from either side."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self._map = mmap.mmap(descriptor, WORDS * 8)
+        self._words = memoryview(self._map).cast("q")
+        self._free = list(range(CLAIMS_AT + MAX_CLAIMS - 1, CLAIMS_AT - 1, -1))
+        self._places: dict[int, int] = {}
+
+    @classmethod
+    def create(cls) -> "Board":
+        """Make a board in memory that a child can inherit by its descriptor."""
+        if hasattr(os, "memfd_create"):
+            descriptor = os.memfd_create("tomqueue-board", 0)
+        else:
+            descriptor, path = tempfile.mkstemp(prefix="tomqueue-board-")
+            Path(path).unlink()
+        os.set_inheritable(descriptor, True)
+        os.ftruncate(descriptor, WORDS * 8)
+        board = cls(descriptor)
+        board.lease_until = FOREVER / 1e6
+        return board
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._words.release()
+        self._map.close()
+        os.close(self.descriptor)
+
+    # The lease ----------------------------------------------------------------------------------------
+
+    @property
+    def lease_until(self) -> float:
+        """The boot time after which others may take this worker's jobs."""
+        return self._words[LEASE] / 1e6
+
+    @lease_until.setter
+    def lease_until(self, moment: float) -> None:
+        self._words[LEASE] = int(min(moment * 1e6, FOREVER))
+
+    def has_lease(self) -> bool:
+        """Say whether this worker may still touch its rows."""
+        return boot_time() * 1e6 < self._words[LEASE]
+
+    # Draining -----------------------------------------------------------------------------------------
+
+    @property
+    def drain_by(self) -> float:
+        """The boot time by which running jobs must have ended; 0 while nobody drains."""
+        return self._words[DRAIN_BY] / 1e6
+
+    @drain_by.setter
+    def drain_by(self, moment: float) -> None:
+        self._words[DRAIN_BY] = int(moment * 1e6)
+
+    # Counters -----------------------------------------------------------------------------------------
+
+    @property
+    def started(self) -> int:
+        """How many jobs this process has started."""
+        return int(self._words[STARTED])
+
+    @property
+    def ready(self) -> bool:
+        """Whether the worker has loaded its application and takes jobs."""
+        return bool(self._words[STATE])
+
+    @ready.setter
+    def ready(self, value: bool) -> None:
+        self._words[STATE] = int(value)
+
+    # Slots --------------------------------------------------------------------------------------------
+
+    def start(self, slot: int, job: int, deadline: float, attempts: int, attempts_left: int, *, suspect: bool) -> None:
+        """Write what a slot runs; the id last, so that a reader never sees it with the values of another job."""
+        at = SLOTS_AT + slot * SLOT_WORDS
+        words = self._words
+        words[at + SINCE] = int(boot_time() * 1e6)
+        words[at + DEADLINE] = int(min(deadline * 1e6, FOREVER))
+        words[at + ATTEMPTS] = attempts
+        words[at + ATTEMPTS_LEFT] = attempts_left
+        words[at + SUSPECT] = int(suspect)
+        words[at + JOB] = job
+        words[STARTED] += 1
+
+    def stop(self, slot: int) -> None:
+        """Write that a slot runs nothing."""
+        self._words[SLOTS_AT + slot * SLOT_WORDS] = 0
+
+    def running(self) -> list[SlotState]:
+        """Read what runs."""
+        slots = (SLOTS_AT + slot * SLOT_WORDS for slot in range(MAX_SLOTS))
+        return [SlotState(self._words[at : at + SLOT_WORDS]) for at in slots if self._words[at]]
+
+    # Claims -------------------------------------------------------------------------------------------
+
+    def record(self, ids: Iterable[int]) -> None:
+        """Write ids before they are claimed."""
+        for job in ids:
+            if job not in self._places:
+                place = self._places[job] = self._free.pop()
+                self._words[place] = job
+
+    def forget(self, job: int) -> None:
+        """Erase an id whose row is finished or given back."""
+        place = self._places.pop(job, None)
+        if place is not None:
+            self._words[place] = 0
+            self._free.append(place)
+
+    @property
+    def room(self) -> int:
+        """How many more ids can be written."""
+        return len(self._free)
+
+    def claims(self) -> list[int]:
+        """Read the ids that this process has claimed or is about to claim."""
+        return [job for job in self._words[CLAIMS_AT:HANDED_AT] if job]
+
+    # Hand-over: written by the supervisor, erased by the child -----------------------------------------
+
+    def hand(self, job: int) -> bool:
+        """Give the child an id of a dead neighbour to claim by key; False when there is no room."""
+        for place in range(HANDED_AT, WORDS):
+            if not self._words[place]:
+                self._words[place] = job
+                self._words[HANDED] = 1
+                return True
+        return False
+
+    def handed(self) -> list[int]:
+        """Read the ids that were handed over and not yet claimed."""
+        return [job for job in self._words[HANDED_AT:WORDS] if job]
+
+    def handed_done(self, ids: Iterable[int]) -> None:
+        """Erase ids that the child has tried to claim."""
+        done = set(ids)
+        for place in range(HANDED_AT, WORDS):
+            if self._words[place] in done:
+                self._words[place] = 0
+
+    def take_handed(self) -> list[int]:
+        """Read what was handed over since the last call; cheap enough to ask before each job."""
+        if not self._words[HANDED]:
+            return []
+        self._words[HANDED] = 0  # first: what is handed over meanwhile is seen by the next call
+        return self.handed()

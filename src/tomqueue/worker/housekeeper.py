@@ -1,0 +1,128 @@
+"""What goes on in a worker process beside its jobs: one thread, a few looks every 50 ms."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from tomqueue.errors import JobInterrupted, JobTimeout
+from tomqueue.service import Repeating, boot_time
+from tomqueue.store.catalog import Catalog, StatsRow
+from tomqueue.worker.batch import BatchSize
+from tomqueue.worker.board import Board
+from tomqueue.worker.claims import Claims
+from tomqueue.worker.clock import DatabaseClock
+from tomqueue.worker.intake import Intake
+from tomqueue.worker.queues import Queues
+from tomqueue.worker.slot import Slot
+from tomqueue.worker.watchdog import Watchdog
+
+__all__ = ["Housekeeper"]
+
+TICK = 0.05
+FLUSH_AFTER = 0.1
+"""A finished job's row waits at most this long for its commit."""
+HOARD = 0.25
+"""With no free slot for so long, what is claimed ahead is given back to those that have one."""
+TIME_TO_UNWIND = 2.0
+"""Before the end of the grace time a running job is interrupted, so that it can clean up."""
+COLUMNS = {"job.finished": "finished", "job.retried": "retried", "job.failed": "failed"}
+
+
+class Housekeeper:
+    """Flushes endings, gives back what lies too long, interrupts what runs too long, keeps counters and the clock.
+
+    ``orphaned`` says whether the supervisor is gone; ``die`` ends the process at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        slots: Sequence[Slot],
+        claims: Claims,
+        intake: Intake,
+        queues: Queues,
+        catalog: Catalog,
+        clock: DatabaseClock,
+        board: Board,
+        batch: BatchSize,
+        watchdog: Watchdog | None,
+        every: float,
+        report: Callable[[BaseException], None],
+        orphaned: Callable[[], bool],
+        die: Callable[[], None],
+    ) -> None:
+        self._slots = slots
+        self._claims = claims
+        self._intake = intake
+        self._queues = queues
+        self._catalog = catalog
+        self._clock = clock
+        self._board = board
+        self._batch = batch
+        self._watchdog = watchdog
+        self._every = every
+        self._orphaned = orphaned
+        self._die = die
+        self._seldom_at = boot_time()
+        self._thread = Repeating("tomqueue-housekeeper", self._tick, interval=TICK, report=report)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, and commit what is left. Raises StoreError when the database does not take it."""
+        self._thread.stop()
+        if self._watchdog is not None:
+            self._watchdog.stop()
+        self._claims.flush()
+        self._write_counts()
+
+    def _tick(self) -> None:
+        if self._orphaned() or not self._board.has_lease():
+            self._die()
+        if self._watchdog is not None:
+            self._watchdog.rearm()
+        self._interrupt_overdue()
+        self._give_back_hoard()
+        self._claims.flush(FLUSH_AFTER)
+        self._claims.resolve_doubts()
+        self._queues.refresh()
+        if boot_time() - self._seldom_at > self._every:
+            self._seldom_at = boot_time()
+            self._clock.refresh()
+            self._write_counts()
+
+    def _interrupt_overdue(self) -> None:
+        now = boot_time()
+        drain_by = self._board.drain_by
+        for slot in self._slots:
+            if slot.job is None:
+                continue
+            if now > slot.deadline:
+                slot.interrupt(JobTimeout)
+            elif drain_by and now > drain_by - TIME_TO_UNWIND:
+                slot.interrupt(JobInterrupted)
+
+    def _give_back_hoard(self) -> None:
+        now = boot_time()
+        if self._claims.most_urgent() is None:
+            return
+        if all(slot.job is not None and now - slot.since > HOARD for slot in self._slots):
+            self._batch.slow()
+            self._intake.give_back()
+
+    def _write_counts(self) -> None:
+        counts = self._claims.take_counts()
+        minute = self._clock.now().astimezone(UTC).replace(second=0, microsecond=0)
+        rows = [
+            stats_row(minute, queue, {event: number for (one, event), number in counts.items() if one == queue})
+            for queue in sorted({queue for queue, _ in counts})
+        ]
+        if rows:
+            self._catalog.add_stats(rows)
+
+
+def stats_row(minute: datetime, queue: str, numbers: dict[str, int]) -> StatsRow:
+    """Return the counters of one queue; outcomes that have no column (snoozed, parked) are not kept."""
+    kept = {column: numbers.get(event, 0) for event, column in COLUMNS.items()}
+    return StatsRow(minute=minute, queue=queue, **kept)

@@ -1,0 +1,171 @@
+"""Where work comes from: deliveries, the database asked in turn, and what a dead neighbour left."""
+
+import threading
+from collections.abc import Callable
+from datetime import datetime
+
+from tomqueue.service import boot_time
+from tomqueue.store.base import Answer, Store, Want
+from tomqueue.transport.base import Consumer, Delivery
+from tomqueue.worker.attempt import Work
+from tomqueue.worker.batch import BatchSize
+from tomqueue.worker.board import Board
+from tomqueue.worker.claims import Claims
+from tomqueue.worker.queues import Queues
+from tomqueue.worker.slot import Slot
+
+__all__ = ["Intake"]
+
+LOOK_EVERY = 0.02
+"""Seconds after which claimed-ahead work is no longer begun before a look for something more urgent."""
+FORGET_MARKS_EVERY = 10.0
+DUE_LOOK_EVERY = 1.0
+DUE_LOOK_PAUSE = 0.25
+"""Shortest time between two due looks on a server (SQLite looks whenever someone committed)."""
+ALL = 4
+
+
+class Intake:
+    """Gives each slot its next work, the most urgent that is known. ``idle`` is called when there is nothing at all."""
+
+    def __init__(
+        self,
+        store: Store,
+        claims: Claims,
+        consumer: Consumer,
+        queues: Queues,
+        board: Board,
+        *,
+        worker: int,
+        batch: BatchSize,
+        now: Callable[[], datetime],
+        idle: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._claims = claims
+        self._consumer = consumer
+        self._queues = queues
+        self._board = board
+        self._batch = batch
+        self._now = now
+        self._idle = idle
+        self._looking = threading.Lock()
+        self._want = Want((), 1, worker)
+        self._looked_at = 0.0
+        self._marked_at = 0.0
+        self._due_looked_at = 0.0
+        self._due_at = 0.0
+        self._halt = threading.Event()
+
+    def next(self, slot: Slot) -> Work | None:  # noqa: ARG002 - any slot may take any work
+        """Return the work to start now; waits a moment for it when there is none."""
+        work = self._start()
+        if work is not None or self._halt.is_set():
+            return work
+        with self._looking:  # one thread looks; the others wait here for what it finds
+            work = self._start()
+            if work is None and not self._halt.is_set() and not self._fill(ALL):
+                self._idle()
+                self._consumer.wait(self._pause())
+        return self._start()
+
+    def stop(self) -> None:
+        """Let no further job start, and end every wait."""
+        self._halt.set()
+        self._consumer.wake()
+
+    def give_back(self, queue: str | None = None) -> None:
+        """Give back what waits for a slot."""
+        for delivery in self._claims.give_back(queue=queue):
+            self._consumer.requeue(delivery)
+
+    def _start(self) -> Work | None:
+        if self._halt.is_set():
+            return None
+        if handed := self._board.take_handed():
+            self._claims.claim(handed)
+            self._board.handed_done(handed)
+        urgency = self._claims.most_urgent()
+        if urgency and boot_time() - self._looked_at > LOOK_EVERY and self._looking.acquire(blocking=False):
+            try:
+                self._fill(urgency)
+            finally:
+                self._looking.release()
+        work = self._claims.start()
+        if work is not None and work.delivery is not None:
+            self._consumer.ack(work.delivery)
+        return work
+
+    def _fill(self, below: int) -> int:
+        """Claim work more urgent than ``below``; return how much."""
+        self._looked_at = boot_time()
+        found = self._receive()
+        if self._consumer.asks_database:
+            found += self._take(below)
+        return found
+
+    # Deliveries ---------------------------------------------------------------------------------------
+
+    def _receive(self) -> int:
+        deliveries = self._consumer.receive(self._batch.size())
+        if not deliveries:
+            return 0
+        first: dict[int, Delivery] = {}
+        for delivery in deliveries:
+            if first.setdefault(delivery.notification.job_id, delivery) is not delivery:
+                self._consumer.ack(delivery)  # the same news twice
+        refused = self._claims.claim(list(first), first)
+        for job, answer in refused.items():
+            delivery = first[job]
+            if answer is Answer.BUSY:
+                self._consumer.requeue(delivery)
+            else:  # there is nothing to run now; if there is later, its row is announced again
+                self._consumer.ack(delivery)
+        return len(first) - len(refused)
+
+    # The database asked in turn -----------------------------------------------------------------------
+
+    def _take(self, below: int) -> int:
+        self._queues.refresh()
+        if self._due_look_is_due():
+            self._look_for_due()
+        found = self._take_once(below)
+        if found or below < ALL:
+            return found
+        self._queues.refresh(soon=True)
+        if self._want.marks:  # what was committed late, or given back, lies below the marks
+            self._want.marks.clear()
+            found = self._take_once(below)
+        if not found and self._may_look_for_due() and self._look_for_due():
+            found = self._take_once(below)
+        return found
+
+    def _take_once(self, below: int) -> int:
+        want = self._want
+        if boot_time() - self._marked_at > FORGET_MARKS_EVERY:
+            want.marks.clear()
+            self._marked_at = boot_time()
+        want.queues = self._queues.in_turn()
+        want.below = below
+        want.limit = min(self._batch.size(), self._board.room)
+        return self._claims.take(want)
+
+    def _due_look_is_due(self) -> bool:
+        """Say whether a due look is due although there may be other work."""
+        now = boot_time()
+        return now >= self._due_at or now - self._due_looked_at > DUE_LOOK_EVERY
+
+    def _may_look_for_due(self) -> bool:
+        """Say whether an empty take is followed by a due look: always on SQLite, now and then on a server."""
+        return self._store.change_counter() is not None or boot_time() - self._due_looked_at > DUE_LOOK_PAUSE
+
+    def _look_for_due(self) -> int:
+        announced = self._store.announce()
+        self._due_looked_at = boot_time()
+        self._due_at = self._due_looked_at + DUE_LOOK_EVERY
+        if announced.next_run_at is not None:
+            self._due_at = self._due_looked_at + max(0.0, (announced.next_run_at - self._now()).total_seconds())
+        return announced.count
+
+    def _pause(self) -> float:
+        return max(0.0, min(DUE_LOOK_EVERY, self._due_at - boot_time()))

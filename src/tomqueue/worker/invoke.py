@@ -1,0 +1,84 @@
+"""The core of the stack: call the job, with its hooks in Delayed::Job's order and in its own transaction.
+
+before · (process) · success | error · after; ``failure`` follows when the job will not run again.
+"""
+
+from collections.abc import Callable
+
+from tomqueue.errors import JobInterrupted, OutcomeUnknown, StoreUnavailable
+from tomqueue.events import Events
+from tomqueue.store.atomic import AtomicTransaction, current_transaction
+from tomqueue.store.base import Delete
+from tomqueue.worker.attempt import Attempt
+from tomqueue.worker.context import current_job
+from tomqueue.worker.hooks import call_hook
+from tomqueue.worker.loop import LoopThread
+
+__all__ = ["Invoke"]
+
+
+class Invoke:
+    """Runs functions and classes, synchronous and asynchronous ones."""
+
+    def __init__(self, events: Events, loop: LoopThread, report: Callable[[BaseException], None]) -> None:
+        self._events = events
+        self._loop = loop
+        self._report = report
+
+    def __call__(self, attempt: Attempt) -> bool:
+        """Run the job; raises whatever it raises."""
+        self._events.emit("job.started", job=attempt.job)
+        marker = current_job.set(attempt.context)
+        try:
+            if attempt.hooks is None:
+                self._perform(attempt)
+            else:
+                self._perform_with_hooks(attempt, attempt.hooks)
+        finally:
+            current_job.reset(marker)
+        return True
+
+    def _perform_with_hooks(self, attempt: Attempt, target: object) -> None:
+        try:
+            call_hook(target, "before", attempt.context)
+            self._perform(attempt)
+            self._call_safely(target, "success", attempt.context)
+        except BaseException as error:
+            self._call_safely(target, "error", attempt.context, error)
+            raise
+        finally:
+            self._call_safely(target, "after", attempt.context)
+
+    def _call_safely(self, target: object, name: str, *arguments: object) -> None:
+        """Call a hook that cannot change how the job ends any more: what it raises is reported."""
+        try:
+            call_hook(target, name, *arguments)
+        except Exception as error:  # noqa: BLE001 - reported
+            self._report(error)
+
+    def _perform(self, attempt: Attempt) -> None:
+        transaction = attempt.context.transaction
+        if transaction is None:
+            self._run(attempt)
+            return
+        marker = current_transaction.set(transaction)
+        try:
+            self._run(attempt)
+            self._commit(attempt, transaction)
+        finally:
+            current_transaction.reset(marker)
+            transaction.close()
+
+    def _run(self, attempt: Attempt) -> None:
+        result = attempt.loaded.run(attempt.context)
+        if attempt.definition.is_async:
+            self._loop.run(result)
+
+    def _commit(self, attempt: Attempt, transaction: AtomicTransaction) -> None:
+        """Commit the job's writes with its finish. A database that is away is no failure of the job's."""
+        try:
+            transaction.commit(Delete(attempt.job.id, attempt.job.token) if attempt.job.id else None)
+        except (StoreUnavailable, OutcomeUnknown) as error:
+            self._report(error)
+            raise JobInterrupted(f"its transaction was not committed: {error}") from error
+        attempt.committed = True

@@ -1,0 +1,31 @@
+"""From a claimed row to something that can run: its definition, its arguments, its terms."""
+
+import logging
+
+from tomqueue.definition import Registry
+from tomqueue.store.atomic import AtomicTransaction
+from tomqueue.store.sql import SqlStore
+from tomqueue.worker.attempt import Attempt
+from tomqueue.worker.context import context_of
+from tomqueue.worker.policies import Policies
+
+__all__ = ["Loading"]
+
+
+class Loading:
+    """Fills an attempt from its row. Raises UnknownJob and UnreadableArguments: the row is parked then."""
+
+    def __init__(self, registry: Registry, policies: Policies, store: SqlStore, logger: logging.Logger) -> None:
+        self._registry = registry
+        self._policies = policies
+        self._store = store
+        self._logger = logger
+
+    def __call__(self, attempt: Attempt) -> None:
+        """Find the definition, read the arguments, and say what the job sees of itself."""
+        job = attempt.job
+        definition = attempt.definition = self._registry.find(job.name)
+        loaded = attempt.loaded = definition.load(job.payload)
+        attempt.policy = self._policies.of(definition, loaded.target, job)
+        transaction = AtomicTransaction(self._store) if definition.options.atomic else None
+        attempt.context = context_of(job, attempt.policy.max_attempts, self._logger, transaction)

@@ -1,0 +1,31 @@
+"""What a worker is built from; made by the application's TomQueue."""
+
+import logging
+from dataclasses import dataclass
+
+from tomqueue.definition import Registry
+from tomqueue.events import Events
+from tomqueue.reporting import Reporting
+from tomqueue.settings import Settings
+from tomqueue.stack import Insertions
+from tomqueue.store.catalog import Catalog
+from tomqueue.store.sql import SqlStore
+from tomqueue.transport.base import Transport
+from tomqueue.worker.attempt import Attempt
+
+__all__ = ["Tools"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """The parts of one application that a worker uses. ``reporting`` is where every internal error goes."""
+
+    settings: Settings
+    store: SqlStore
+    catalog: Catalog
+    transport: Transport
+    registry: Registry
+    events: Events
+    logger: logging.Logger
+    reporting: Reporting
+    layers: Insertions[Attempt, bool]

@@ -1,0 +1,208 @@
+"""A worker: turns its stack until it is told to stop."""
+
+import resource
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tomqueue.service import boot_time
+from tomqueue.worker.attempt import Attempt
+from tomqueue.worker.batch import BatchSize
+from tomqueue.worker.board import Board
+from tomqueue.worker.claim import Claim
+from tomqueue.worker.claims import Claims
+from tomqueue.worker.clock import DatabaseClock
+from tomqueue.worker.error_handling import ErrorHandling
+from tomqueue.worker.housekeeper import Housekeeper
+from tomqueue.worker.intake import Intake
+from tomqueue.worker.invoke import Invoke
+from tomqueue.worker.loading import Loading
+from tomqueue.worker.loop import LoopThread
+from tomqueue.worker.policies import Policies
+from tomqueue.worker.pop import Pop
+from tomqueue.worker.queues import Queues
+from tomqueue.worker.slot import Slot, interrupt_main_thread, interrupt_thread
+from tomqueue.worker.stack import worker_stack
+from tomqueue.worker.timeout import Timeout
+from tomqueue.worker.tools import Tools
+from tomqueue.worker.watchdog import Watchdog
+
+__all__ = ["Worker", "WorkerOptions"]
+
+STATM = Path("/proc/self/statm")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerOptions:
+    """How one worker process works."""
+
+    queues: tuple[str, ...] = ()
+    """Queues to serve; empty means all that are known, also those to come."""
+    threads: int = 1
+    """Slots. One runs its jobs in the calling thread, more run them in threads."""
+    max_jobs: int | None = None
+    """Stop after so many jobs."""
+    max_memory: int | None = None
+    """Stop between two jobs once the process has used so many bytes."""
+    until_idle: bool = False
+    """Stop when nothing is ready."""
+
+
+class Worker:
+    """Runs jobs in the calling thread (one slot) or in threads, until ``stop``.
+
+    ``board`` is shared with the supervisor, ``worker`` is the id of this process start in the leases table.
+    ``orphaned`` says whether the supervisor is gone, ``die`` ends the process at once.
+    """
+
+    def __init__(
+        self,
+        tools: Tools,
+        board: Board,
+        worker: int,
+        options: WorkerOptions,
+        *,
+        watchdog: Watchdog | None = None,
+        orphaned: Callable[[], bool] = lambda: False,
+        die: Callable[[], None],
+    ) -> None:
+        self._tools = tools
+        self._board = board
+        self._options = options
+        self._halt = threading.Event()
+        settings, store = tools.settings, tools.store
+        self._clock = DatabaseClock(store.now)
+        self._batch = BatchSize(settings.batch_seconds, settings.max_batch)
+        self._queues = Queues(options.queues, tools.catalog.queue_states, self._paused)
+        self._consumer = tools.transport.consumer(self._queues.active)
+        keep_place = self._consumer.asks_database
+        self._claims = Claims(
+            store, board, worker, tools.logger, tools.reporting.report, keep_place=keep_place, die=die,
+        )  # fmt: skip
+        self._intake = Intake(
+            store, self._claims, self._consumer, self._queues, board,
+            worker=worker, batch=self._batch, now=self._clock.now, idle=self._idle,
+        )  # fmt: skip
+        self._loop = LoopThread()
+        self._turn = self._stack(Policies(settings, keep_place=keep_place))
+        self._slots: list[Slot] = []
+        self._housekeeper = Housekeeper(
+            slots=self._slots, claims=self._claims, intake=self._intake, queues=self._queues, catalog=tools.catalog,
+            clock=self._clock, board=board, batch=self._batch, watchdog=watchdog, every=settings.heartbeat,
+            report=tools.reporting.report, orphaned=orphaned, die=die,
+        )  # fmt: skip
+
+    def run(self) -> None:
+        """Work until stopped; then finish what runs, give back the rest, and commit everything.
+
+        Raises StoreError when the last outcomes cannot be committed: their rows stay claimed until the lease ends.
+        """
+        self._queues.refresh()
+        self._tools.catalog.unpark(self._tools.registry.names())
+        self._tools.events.emit("worker.started")
+        self._board.ready = True
+        if self._options.threads == 1:
+            self._run_here()
+        else:
+            self._run_threads()
+        self._intake.give_back()
+        self._housekeeper.stop()
+        self._consumer.close()
+        self._loop.close()
+        self._tools.events.emit("worker.stopped")
+
+    def stop(self) -> None:
+        """Start no further job; ``run`` returns when those that run have ended. May be called by a signal handler."""
+        self._halt.set()
+        self._intake.stop()
+
+    # Slots --------------------------------------------------------------------------------------------
+
+    def _run_here(self) -> None:
+        main = threading.current_thread() is threading.main_thread()
+        slot = Slot(0, self._board, interrupt_main_thread if main else interrupt_thread)
+        self._slots.append(slot)
+        if main:
+            signal.signal(signal.SIGALRM, lambda _number, _frame: raise_pending(slot))
+        self._housekeeper.start()
+        self._serve(slot)
+
+    def _run_threads(self) -> None:
+        opened = threading.Barrier(self._options.threads + 1)
+
+        def serve(index: int) -> None:
+            slot = Slot(index, self._board, interrupt_thread)
+            self._slots.append(slot)
+            opened.wait()
+            self._serve(slot)
+
+        threads = [
+            threading.Thread(target=serve, args=(index,), name=f"tomqueue-slot-{index}")
+            for index in range(self._options.threads)
+        ]
+        for thread in threads:
+            thread.start()
+        opened.wait()
+        self._housekeeper.start()
+        for thread in threads:
+            thread.join()
+
+    def _serve(self, slot: Slot) -> None:
+        """Turn the stack, measuring what a job costs here, everything included."""
+        began = ended = boot_time()
+        done = 0
+        while not self._halt.is_set():
+            worked = self._turn(Attempt(slot))
+            if worked:
+                ended = boot_time()
+                done += 1
+                self._recycle_if_due()
+            if not worked or ended - began > self._tools.settings.batch_seconds / 4:
+                self._batch.measured(done, ended - began)
+                began = ended = boot_time()
+                done = 0
+
+    # Ends ---------------------------------------------------------------------------------------------
+
+    def _idle(self) -> None:
+        if self._options.until_idle and not self._claims.unfinished and not any(slot.job for slot in self._slots):
+            self.stop()
+
+    def _recycle_if_due(self) -> None:
+        most_jobs, most_memory = self._options.max_jobs, self._options.max_memory
+        if most_jobs is not None and self._board.started >= most_jobs:
+            self.stop()
+        if most_memory is not None and memory_used() > most_memory:
+            self._tools.logger.info("used more than %d bytes: making room for a fresh process", most_memory)
+            self.stop()
+
+    def _paused(self, queue: str) -> None:
+        self._intake.give_back(queue)
+
+    def _stack(self, policies: Policies) -> Callable[[Attempt], bool]:
+        tools = self._tools
+        load = Loading(tools.registry, policies, tools.store, tools.logger)
+        stack = worker_stack(
+            ErrorHandling(tools.logger, tools.reporting.report, self._halt.wait),
+            Pop(self._intake),
+            Claim(self._claims, load, tools.events, tools.logger, tools.reporting, now=self._clock.now),
+            Timeout(),
+            Invoke(tools.events, self._loop, tools.reporting.report),
+        )
+        return tools.layers.into(stack).folded()
+
+
+def raise_pending(slot: Slot) -> None:
+    """Raise what is pending in the job of ``slot``; the handler of SIGALRM."""
+    pending = slot.take_pending()
+    if pending is not None:
+        raise pending
+
+
+def memory_used() -> int:
+    """Return the resident memory of this process in bytes; where /proc is missing (macOS), the most it has used."""
+    if STATM.exists():
+        return int(STATM.read_text().split()[1]) * resource.getpagesize()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
