@@ -98,6 +98,7 @@ def _postgres_settings() -> Iterator[str]:
         "unix_socket_directories": "",
         "max_connections": "200",
         "shared_buffers": "32MB",
+        "max_prepared_transactions": "20",  # the default, 0, forbids two-phase commits
     }
     for name, value in settings.items():
         yield from ("-c", f"{name}={value}")

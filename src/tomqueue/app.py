@@ -23,6 +23,7 @@ from tomqueue.priority import Priority
 from tomqueue.reporting import ExceptionReporter, Reporting
 from tomqueue.settings import Settings, read_settings
 from tomqueue.stack import Insertions
+from tomqueue.store.sql import SqlStore
 from tomqueue.worker.attempt import Attempt
 from tomqueue.worker.context import JobContext
 from tomqueue.worker.inline import run_inline
@@ -151,6 +152,14 @@ class TomQueue:
             reporting=self._reporting,
             layers=self.worker_layers,
         )
+
+    def supervisor_settings(self) -> Settings:
+        """Return the settings for a process that does not import the application; they hold the URL's password."""
+        return self._parts.supervisor_settings()
+
+    def bare_store(self) -> SqlStore:
+        """Return the database, opened anew and without a look at its tables: for migrations and checks."""
+        return self._parts.bare_store()
 
     def close(self) -> None:
         """Send what is still to be published and close the connections. The next use opens them again."""

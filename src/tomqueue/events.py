@@ -41,5 +41,5 @@ class Events:
         for callback in self._subscribers.get(event, ()):
             try:
                 callback(**details)
-            except Exception as error:  # noqa: BLE001 - an observer must not change what it observes
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - an observer must not change what it observes
                 self._report(error)

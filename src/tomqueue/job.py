@@ -63,7 +63,7 @@ class Job:
         """The stored arguments as plain JSON values; the text itself when it is not JSON."""
         try:
             return msgspec.json.decode(self.payload)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             return self.payload
 
 

@@ -34,6 +34,10 @@ class Jobs:
         which = Filter(state=wanted, queue=queue, name=name, older_than=older_than)
         return [*self._catalog().find(which, limit=limit, after=after)]
 
+    def count(self, *, state: State | str | None = None, queue: str | None = None, name: str | None = None) -> int:
+        """Return how many jobs there are."""
+        return self._catalog().count(Filter(state=None if state is None else State(state), queue=queue, name=name))
+
     def retry(self, job_id: int) -> Job:
         """Make a job that does not run ready now, with all its attempts; raises JobStateError while it runs."""
         return self._catalog().retry(job_id)

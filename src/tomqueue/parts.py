@@ -3,9 +3,11 @@
 from threading import RLock
 from typing import Any
 
+import msgspec
+
 from tomqueue.settings import Settings
 from tomqueue.store.catalog import Catalog
-from tomqueue.store.open import ready_store
+from tomqueue.store.open import open_store, ready_store, url_of
 from tomqueue.store.sql import SqlStore
 from tomqueue.transport.base import Publisher, Transport
 from tomqueue.transport.polling import PollingTransport
@@ -52,6 +54,16 @@ class Parts:
             if self._publisher is None:
                 self._publisher = self.transport.publisher()
             return self._publisher
+
+    def supervisor_settings(self) -> Settings:
+        """Return the settings with the database's URL in them, for a process that does not import the application."""
+        if self._engine is None:
+            return self._settings
+        return msgspec.structs.replace(self._settings, database_url=url_of(self._engine))
+
+    def bare_store(self) -> SqlStore:
+        """Return the database once more, whether or not its tables fit; the caller closes it."""
+        return open_store(self._settings, self._engine)
 
     def close(self) -> None:
         """Close what is open; the next use opens it again."""

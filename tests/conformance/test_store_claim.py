@@ -26,7 +26,6 @@ from tests.conformance.jobs import (
     want,
 )
 from tomqueue.job import Claimed
-from tomqueue.store import sql
 from tomqueue.store.base import Answer, Delete, Release
 from tomqueue.store.catalog import Catalog, Filter
 from tomqueue.store.sql import SqlStore
@@ -198,7 +197,8 @@ def test_no_row_is_taken_twice(store: SqlStore, takers: int) -> None:
     errors: list[Exception] = []
 
     def drain(place: int) -> None:
-        wanted, endings = want("a", "b", limit=37, worker=place), list[Delete]()
+        wanted = want("a", "b", limit=37, worker=place)
+        endings: list[Delete] = []
         try:
             for token in range(place * 10_000, (place + 1) * 10_000):
                 claimed, held = store.take(wanted, token, lambda _: None, endings)
@@ -330,7 +330,7 @@ def test_a_row_that_someone_touches_for_a_moment_is_waited_for(
     jobs = store.tables.jobs
     with store.engine.connect() as other:
         other.execute(jobs.delete() if deleted else jobs.update().values(updated_at=ago(store, 1)))
-        monkeypatch.setattr(sql.time, "sleep", lambda _: other.commit())
+        monkeypatch.setattr("tomqueue.store.sql.time.sleep", lambda _: other.commit())
         answer = store.claim([touched], 1, 2)[touched]
     assert answer is Answer.GONE if deleted else isinstance(answer, Claimed)
 

@@ -102,20 +102,56 @@ class Catalog:
         if not gone:
             self._refuse(job_id, "deleted")
 
-    def retry_all(self, ids: Sequence[int]) -> int:
-        """Retry those of ``ids`` that do not run; return how many."""
-        return self._change_all(ids, self._unlocked(), self._retried())
+    def retry_all(self, ids: Sequence[int], which: Filter | None = None) -> int:
+        """Retry those of ``ids`` that do not run and that ``which`` still means; return how many."""
+        return self._change_all(ids, which, self._unlocked(), self._retried())
 
-    def cancel_all(self, ids: Sequence[int], reason: str = "cancelled") -> int:
-        """Cancel those of ``ids`` that wait; return how many."""
+    def cancel_all(self, ids: Sequence[int], reason: str = "cancelled", which: Filter | None = None) -> int:
+        """Cancel those of ``ids`` that wait and that ``which`` still means; return how many."""
         waiting = and_(self._unlocked(), self._jobs.c.failed_at.is_(None))
-        return self._change_all(ids, waiting, self._cancelled(reason))
+        return self._change_all(ids, which, waiting, self._cancelled(reason))
 
-    def delete_all(self, ids: Sequence[int]) -> int:
-        """Delete those of ``ids`` that do not run; return how many."""
+    def delete_all(self, ids: Sequence[int], which: Filter | None = None) -> int:
+        """Delete those of ``ids`` that do not run and that ``which`` still means; return how many."""
+        meant = (self._jobs.c.id.in_(ids), self._unlocked(), *self._conditions(which))
         with self._store.writing() as connection:
-            meant = self._jobs.c.id.in_(ids) & self._unlocked()
-            return connection.execute(delete(self._jobs).where(meant)).rowcount
+            return connection.execute(delete(self._jobs).where(*meant)).rowcount
+
+    def pieces(self, which: Filter) -> Iterator[list[int]]:
+        """Read the ids of the jobs that are there now, in pieces to change or delete."""
+        key = self._jobs.c.id
+        conditions = self._conditions(which)
+        with self._store.reading() as connection:
+            last = connection.execute(select(func.max(key))).scalar() or 0
+        after = 0
+        while after < last:
+            with self._store.reading() as connection:
+                piece = select(key).where(key.between(after + 1, last), *conditions).order_by(key).limit(PIECE)
+                ids = list(connection.execute(piece).scalars())
+            if not ids:
+                return
+            yield ids
+            after = ids[-1]
+
+    def ahead(self, job: Job) -> int:
+        """Count the ready jobs of a ready job's queue that are taken before it."""
+        jobs = self._jobs
+        earlier: ColumnElement[bool] = jobs.c.announced_at.is_not(None)
+        if job.announced_at is not None:
+            same_stamp = (jobs.c.announced_at == job.announced_at) & (jobs.c.id < job.id)
+            earlier = (jobs.c.announced_at < job.announced_at) | same_stamp
+        rank = job.priority.rank
+        first = (jobs.c.priority < rank) | ((jobs.c.priority == rank) & earlier)
+        statement = select(func.count()).where(self._in_state(State.READY), jobs.c.queue == job.queue, first)
+        with self._store.reading() as connection:
+            return connection.execute(statement).scalar_one()
+
+    def ready_counts(self) -> dict[str, int]:
+        """Count the ready jobs of each queue that has any and is not paused."""
+        jobs = self._jobs
+        statement = select(jobs.c.queue, func.count()).where(self._in_state(State.READY), self._not_paused())
+        with self._store.reading() as connection:
+            return {row.queue: row[1] for row in connection.execute(statement.group_by(jobs.c.queue))}
 
     def queues(self) -> list[QueueRow]:
         """Read every known queue with its counts."""
@@ -141,9 +177,7 @@ class Catalog:
 
     def oldest_ready(self) -> datetime | None:
         """Read since when the oldest ready job of a queue that is not paused has been waiting."""
-        jobs = self._jobs
-        paused = select(self._queues.c.name).where(self._queues.c.paused_at.is_not(None))
-        statement = select(func.min(jobs.c.run_at)).where(self._in_state(State.READY), jobs.c.queue.not_in(paused))
+        statement = select(func.min(self._jobs.c.run_at)).where(self._in_state(State.READY), self._not_paused())
         with self._store.reading() as connection:
             return connection.execute(statement).scalar()
 
@@ -192,7 +226,8 @@ class Catalog:
         with self._store.reading() as connection:
             return [job_of(row, now) for row in connection.execute(statement)]
 
-    def _conditions(self, which: Filter) -> list[ColumnElement[bool]]:
+    def _conditions(self, which: Filter | None) -> list[ColumnElement[bool]]:
+        which = which or Filter()
         jobs = self._jobs
         conditions: list[ColumnElement[bool]] = []
         if which.state is not None:
@@ -238,9 +273,12 @@ class Catalog:
         if not changed:
             self._refuse(job_id, done)
 
-    def _change_all(self, ids: Sequence[int], allowed: ColumnElement[bool], values: Mapping[str, Any]) -> int:
+    def _change_all(
+        self, ids: Sequence[int], which: Filter | None, allowed: ColumnElement[bool], values: Mapping[str, Any]
+    ) -> int:
+        meant = (self._jobs.c.id.in_(ids), allowed, *self._conditions(which))
         with self._store.writing() as connection:
-            statement = update(self._jobs).where(self._jobs.c.id.in_(ids), allowed)
+            statement = update(self._jobs).where(*meant)
             return connection.execute(statement.values(values)).rowcount
 
     def _refuse(self, job_id: int, done: str) -> None:
@@ -255,6 +293,10 @@ class Catalog:
             for queue, number in connection.execute(statement.group_by(self._jobs.c.queue)):
                 counts.setdefault(queue, {})[state] = number
         return counts
+
+    def _not_paused(self) -> ColumnElement[bool]:
+        paused = select(self._queues.c.name).where(self._queues.c.paused_at.is_not(None))
+        return self._jobs.c.queue.not_in(paused)
 
     def _set_paused(self, queue: str, paused_at: datetime | None) -> None:
         with self._store.writing() as connection:

@@ -6,13 +6,15 @@ place that every commit of a DBAPI connection passes is wrapped, once for each e
 and the methods beside it (SQLAlchemy's documented ``Dialect`` interface). What waits belongs to the DBAPI
 connection's transaction, never to a session, class, thread or process.
 
-A COMMIT that is sent as plain SQL text is not seen; the row is then found by the database's own looks.
+A COMMIT, ROLLBACK or SAVEPOINT that is sent as plain SQL text is not seen, nor is the recovery of a prepared
+transaction by another connection; the rows are then found by the database's own looks.
 """
 
 import functools
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection, Dialect
@@ -110,30 +112,45 @@ def watch(dialect: Dialect) -> None:
             ("do_savepoint", opening_savepoint),
             ("do_rollback_to_savepoint", rolling_back_to_savepoint),
         ):
-            setattr(dialect, name, around(getattr(dialect, name)))
+            setattr(dialect, name, around(dialect, getattr(dialect, name)))
         dialect._tomqueue_watched = True  # type: ignore[attr-defined]  # noqa: SLF001 - our mark
+
+
+def pooled(connection: Any) -> Any:
+    """Return the pooled DBAPI connection of a Connection (two-phase methods and savepoints are given that one)."""
+    return connection.connection if isinstance(connection, Connection) else connection
 
 
 def info_of(connection: Any) -> dict[str, Any]:
     """Return the info dictionary of a Connection or of a pooled DBAPI connection."""
-    if isinstance(connection, Connection):
-        connection = connection.connection
-    found: dict[str, Any] | None = getattr(connection, "info", None)
+    found: dict[str, Any] | None = getattr(pooled(connection), "info", None)
     return {} if found is None else found
 
 
-def committing(original: Callable[..., None]) -> Callable[..., None]:
-    """Run what waits once ``original`` has committed."""
+def roll_back_open(dialect: Dialect, link: Any) -> None:
+    """Roll back a transaction that survived its failed COMMIT, as on SQLite.
+
+    SQLAlchemy holds it ended and sends no ROLLBACK (``RootTransaction.rollback``): the caller's next commit would
+    bring back what the caller believes rolled back. Of the drivers only sqlite3 and aiosqlite have ``in_transaction``.
+    """
+    if getattr(getattr(link, "driver_connection", None), "in_transaction", False):
+        with suppress(Exception):  # the caller is to see why COMMIT failed
+            dialect.do_rollback(link)
+
+
+def committing(dialect: Dialect, original: Callable[..., None]) -> Callable[..., None]:
+    """Run what waits once ``original`` has committed; drop it when that failed."""
 
     @functools.wraps(original)
     def commit(connection: Any, *args: Any, **kwargs: Any) -> None:
-        info = info_of(connection)
+        link = pooled(connection)
+        info = info_of(link)
         waiting = info.pop(WAITING, None)  # taken out first: a two-phase commit ends with a rollback of nothing
         try:
             original(connection, *args, **kwargs)
         except BaseException:
-            if waiting is not None:  # the transaction is still open: its rollback will drop it
-                info[WAITING] = waiting
+            if waiting is not None:
+                roll_back_open(dialect, link)
             raise
         if waiting is not None:
             waiting.committed()
@@ -141,7 +158,7 @@ def committing(original: Callable[..., None]) -> Callable[..., None]:
     return commit
 
 
-def rolling_back(original: Callable[..., None]) -> Callable[..., None]:
+def rolling_back(_dialect: Dialect, original: Callable[..., None]) -> Callable[..., None]:
     """Drop what waits, then roll back."""
 
     @functools.wraps(original)
@@ -152,7 +169,7 @@ def rolling_back(original: Callable[..., None]) -> Callable[..., None]:
     return roll_back
 
 
-def opening_savepoint(original: Callable[..., None]) -> Callable[..., None]:
+def opening_savepoint(_dialect: Dialect, original: Callable[..., None]) -> Callable[..., None]:
     """Remember where a savepoint begins."""
 
     @functools.wraps(original)
@@ -164,7 +181,7 @@ def opening_savepoint(original: Callable[..., None]) -> Callable[..., None]:
     return savepoint
 
 
-def rolling_back_to_savepoint(original: Callable[..., None]) -> Callable[..., None]:
+def rolling_back_to_savepoint(_dialect: Dialect, original: Callable[..., None]) -> Callable[..., None]:
     """Drop what was added since the savepoint, then roll back to it."""
 
     @functools.wraps(original)

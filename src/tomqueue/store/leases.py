@@ -14,6 +14,7 @@ from tomqueue.store.sql import SqlStore
 __all__ = ["Fate", "Freed", "Leases", "WorkerRow"]
 
 SCAN_PIECE = 20_000
+DEAD = "dead"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,12 +69,14 @@ class Leases:
         with self._store.writing() as connection:
             connection.execute(self._workers.insert().values(asdict(worker)))
 
-    def renew(self, supervisor: int, lease: float) -> int:
-        """Renew the leases of all workers of a supervisor; return how many rows that were."""
+    def renew(self, supervisor: int, lease: float) -> set[int]:
+        """Renew the leases of a supervisor's workers; return their ids. One that was taken over stays as it is."""
+        table = self._workers
         expires_at = self._store.now() + timedelta(seconds=lease)
         with self._store.writing() as connection:
-            statement = update(self._workers).where(self._workers.c.supervisor == supervisor)
-            return connection.execute(statement.values(expires_at=expires_at)).rowcount
+            ours = (table.c.supervisor == supervisor) & (table.c.kind != DEAD)
+            connection.execute(update(table).where(ours).values(expires_at=expires_at))
+            return set(connection.execute(select(table.c.id).where(ours)).scalars())
 
     def remove(self, worker: int) -> None:
         """Delete the row of a worker whose jobs are free."""
@@ -91,18 +94,24 @@ class Leases:
         now = self._store.now()
         return [worker for worker in self.all() if worker.expires_at < now]
 
-    def bury(self, worker: int) -> bool:
-        """Take over an expired lease; False when it was renewed or taken over meanwhile."""
+    def bury(self, worker: int, lease: float) -> bool:
+        """Take over an expired lease; False when it was renewed or taken over meanwhile.
+
+        One that was taken over a full ``lease`` ago and is still there may be taken over again: its reaper died.
+        """
         now = self._store.now()
         table = self._workers
         with self._store.writing() as connection:
-            mine = (table.c.id == worker) & (table.c.expires_at < now) & (table.c.kind != "dead")
-            return connection.execute(update(table).where(mine).values(kind="dead")).rowcount == 1
+            expired = (table.c.id == worker) & (table.c.expires_at < now)
+            values = {"kind": DEAD, "expires_at": now + timedelta(seconds=lease)}
+            return connection.execute(update(table).where(expired).values(values)).rowcount == 1
 
     def free(self, worker: int, rows: Sequence[Freed], max_crashes: int) -> list[int]:
-        """Free rows of a dead process by key; return the ids that are ready again. Safe to repeat."""
-        refunds = {fate: [row.id for row in rows if row.fate is fate] for fate in (Fate.REFUND, Fate.SUSPECT)}
+        """Free rows of a dead process by key; return the ids that this made ready again. Safe to repeat."""
         with self._store.writing() as connection:
+            held = self._held(connection, worker, [row.id for row in rows])
+            rows = [row for row in rows if row.id in held]
+            refunds = {fate: [row.id for row in rows if row.fate is fate] for fate in (Fate.REFUND, Fate.SUSPECT)}
             for fate, ids in refunds.items():
                 suspect = {"suspect": true()} if fate is Fate.SUSPECT else {}
                 self._change(connection, worker, ids, attempts=self._jobs.c.attempts - 1, **suspect)
@@ -110,6 +119,18 @@ class Leases:
                 if row.fate not in refunds:
                     self._change(connection, worker, [row.id], **self._charge(row, max_crashes))
             return self._ready(connection, [row.id for row in rows])
+
+    def _held(self, connection: Connection, worker: int, ids: Sequence[int]) -> set[int]:
+        jobs = self._jobs
+        ours = jobs.c.id.in_(ids) & (jobs.c.locked_by == worker)
+        return set(connection.execute(select(jobs.c.id).where(ours)).scalars())
+
+    def unannounce(self, ids: Sequence[int]) -> int:
+        """Let rows that nobody claimed be announced again; return how many."""
+        jobs = self._jobs
+        unclaimed = jobs.c.id.in_(ids) & jobs.c.locked_by.is_(None) & jobs.c.failed_at.is_(None)
+        with self._store.writing() as connection:
+            return connection.execute(update(jobs).where(unclaimed).values(announced_at=None)).rowcount
 
     def free_all(self, worker: int) -> int:
         """Free every row of a worker whose host is lost; return how many. Nobody knows which ran: all are suspect."""

@@ -5,18 +5,18 @@ time zone changes it. Index hints are needed where the optimizer would rather re
 small when it last counted them.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, event, func, literal_column
-from sqlalchemy.dialects.mysql import insert as mysql_insert
+from sqlalchemy import ColumnElement, Engine, event, func, literal_column
 
 from tomqueue.errors import StoreError, StoreUnavailable
 from tomqueue.job import Claimed, NewJob
 from tomqueue.settings import Settings
 from tomqueue.store.base import Answer, Inserted, Release, Want
 from tomqueue.store.links import detached, keep_alive
+from tomqueue.store.mysql_text import MICROSECOND, NOW, as_text, code_of, in_utc, insert_row, listed, packets
 from tomqueue.store.sql import PRIORITIES, Picked, SqlStore, pairs, patiently
 from tomqueue.store.statements import (
     CLAIMED,
@@ -27,17 +27,11 @@ from tomqueue.store.statements import (
     WAITING,
     answer,
     claimed,
-    delay_of,
     not_migrated,
 )
+from tomqueue.store.transactions import TRANSIENT_RETRIES
 
 __all__ = ["MysqlStore"]
-
-NOW = "UTC_TIMESTAMP(6)"
-MICROSECOND = timedelta(microseconds=1)
-INSERT_ROWS = 500
-INSERT_CHARACTERS = 1_000_000  # max_allowed_packet is 16 MB by default (MySQL 8: 64 MB), a character up to 4 bytes
-LOCK_WAIT = 2  # seconds; then the transaction is tried again, as after a deadlock
 
 # numbers by MySQL's "Server Error Message Reference"; 1020 is MariaDB's innodb_snapshot_isolation
 TRANSIENT = {1020, 1205, 1213}
@@ -66,7 +60,7 @@ class MysqlStore(SqlStore):
         self._returning = False
         self._due_index = f"{self.tables.jobs.name}_due"
         self._ready_index = f"{self.tables.jobs.name}_ready"
-        event.listen(engine, "connect", prepare_session)
+        event.listen(engine, "connect", self._prepare)
 
     # Connections --------------------------------------------------------------------------------------
 
@@ -76,6 +70,17 @@ class MysqlStore(SqlStore):
         self._returning = "MariaDB" in link.get_server_info()
         keep_alive(link.fileno() if hasattr(link, "fileno") else link._sock.fileno())  # noqa: SLF001 - PyMySQL's only way
         return link
+
+    def _prepare(self, link: Any, _record: object) -> None:
+        """Make every connection of our engine the same, whatever the server's defaults are."""
+        # whole seconds; then the transaction is tried again, as after a deadlock
+        lock_wait = max(1, int(self.settings.database_timeout / TRANSIENT_RETRIES))
+        run(
+            link,
+            "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION',"
+            f" time_zone = '+00:00', innodb_lock_wait_timeout = {lock_wait}",
+        )
+        run(link, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
 
     def _begin(self, link: Any) -> None:
         run(link, "START TRANSACTION")
@@ -115,21 +120,31 @@ class MysqlStore(SqlStore):
             if self._returning:
                 found = rows(link, f"{statement} RETURNING {wanted}", values)
             else:
-                # A "simple insert" (VALUES of a known number of rows): "there are no gaps in the numbers generated for
-                # a single statement", in every innodb_autoinc_lock_mode; LAST_INSERT_ID() is the first (MySQL's manual)
                 run(link, statement, values)
-                found = rows(
-                    link,
-                    f"SELECT {wanted} FROM {self.jobs} WHERE id BETWEEN LAST_INSERT_ID()"
-                    " AND LAST_INSERT_ID() + %s * @@auto_increment_increment"
-                    " AND (id - LAST_INSERT_ID()) MOD @@auto_increment_increment = 0",
-                    (len(some) - 1,),
-                )
+                found = self._just_inserted(link, wanted, len(some))
             inserted += [
                 Inserted(row_id, in_utc(run_at), None if announced is None else in_utc(announced), in_utc(created))
                 for row_id, run_at, announced, created in sorted(found)
             ]
         return inserted
+
+    def _just_inserted(self, link: Any, wanted: str, count: int) -> list[Any]:
+        """Read back what MySQL, which has no RETURNING, has just inserted.
+
+        "If the only statements executing are simple inserts [VALUES of a known number of rows], there are no gaps in
+        the numbers generated for a single statement" (MySQL's manual, in every innodb_autoinc_lock_mode), and
+        LAST_INSERT_ID() is the first of them. A gap, by someone's INSERT … SELECT at the same time, is noticed.
+        """
+        found = rows(
+            link,
+            f"SELECT {wanted} FROM {self.jobs} FORCE INDEX (PRIMARY) WHERE id BETWEEN LAST_INSERT_ID()"
+            " AND LAST_INSERT_ID() + %s * @@auto_increment_increment"
+            " AND (id - LAST_INSERT_ID()) MOD @@auto_increment_increment = 0",
+            (count - 1,),
+        )
+        if len(found) != count:
+            raise StoreError(f"{count} rows were inserted and {len(found)} found: nothing was changed, try again")
+        return found
 
     def _clock(self) -> ColumnElement[datetime]:
         return literal_column(NOW, type_=self.tables.jobs.c.created_at.type)
@@ -145,10 +160,6 @@ class MysqlStore(SqlStore):
             f"INSERT INTO {self.queues} (name, created_at) VALUES {values} ON DUPLICATE KEY UPDATE name = name",
             known,
         )
-
-    def _know_queue_in(self, connection: Connection, name: str) -> None:
-        statement = mysql_insert(self.tables.queues).values(name=name, created_at=self._clock())
-        connection.execute(statement.on_duplicate_key_update(name=self.tables.queues.c.name))
 
     # Claim --------------------------------------------------------------------------------------------
 
@@ -216,13 +227,14 @@ class MysqlStore(SqlStore):
     # Finish -------------------------------------------------------------------------------------------
 
     def _delete(self, link: Any, token: int, ids: Sequence[int]) -> set[int]:
-        ours = f"FROM {self.jobs} WHERE id IN ({listed(ids)}) AND claim_token = %s"
+        ours = f"WHERE id IN ({listed(ids)}) AND claim_token = %s"
         if self._returning:
-            return {row_id for (row_id,) in rows(link, f"DELETE {ours} RETURNING id", (token,))}
+            return {row_id for (row_id,) in rows(link, f"DELETE FROM {self.jobs} {ours} RETURNING id", (token,))}
         held = set(ids)
         if len(held) > 1:  # a count of the deleted would not say which
-            held = {row_id for (row_id,) in rows(link, f"SELECT id {ours} FOR UPDATE", (token,))}
-        return held if run(link, f"DELETE {ours}", (token,)) == len(held) else set()
+            found = rows(link, f"SELECT id FROM {self.jobs} FORCE INDEX (PRIMARY) {ours} FOR UPDATE", (token,))
+            held = {row_id for (row_id,) in found}
+        return held if run(link, f"DELETE FROM {self.jobs} {ours}", (token,)) == len(held) else set()
 
     def _release(self, link: Any, release: Release) -> bool:
         changed = run(
@@ -282,16 +294,6 @@ class MysqlStore(SqlStore):
         )
 
 
-def prepare_session(link: Any, _record: object) -> None:
-    """Make a connection of our engine speak as ours do, whatever the server's defaults are."""
-    run(
-        link,
-        "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION',"
-        f" time_zone = '+00:00', innodb_lock_wait_timeout = {LOCK_WAIT}",
-    )
-    run(link, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
-
-
 def run(link: Any, statement: str, parameters: Sequence[Any] = ()) -> int:
     """Run a statement; return how many rows it found or changed."""
     with link.cursor() as cursor:
@@ -305,57 +307,3 @@ def rows(link: Any, statement: str, parameters: Sequence[Any] = ()) -> list[Any]
     with link.cursor() as cursor:
         cursor.execute(statement, parameters or None)
         return list(cursor.fetchall())
-
-
-def packets(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
-    """Cut ``jobs`` so that each piece fits a statement."""
-    begin, size = 0, 0
-    for place, job in enumerate(jobs):
-        size += len(job.payload)
-        if place > begin and (size > INSERT_CHARACTERS or place - begin >= INSERT_ROWS):
-            yield jobs[begin:place]
-            begin, size = place, len(job.payload)
-    if jobs:
-        yield jobs[begin:]
-
-
-def insert_row(job: NewJob) -> tuple[str, list[Any]]:
-    """Return the text and the values of a row of an INSERT, in the order of NEW."""
-    run_at, announced, when = NOW, NOW, []
-    if job.run_at is not None:
-        run_at, announced, when = "%s", "NULL", [as_text(job.run_at)]
-    elif delay := delay_of(job):
-        run_at, announced = f"{NOW} + INTERVAL {delay // MICROSECOND:d} MICROSECOND", "NULL"
-    expires_at = None if job.expires_at is None else as_text(job.expires_at)
-    return f"(%s,%s,%s,%s,%s,%s,{run_at},%s,{announced},{NOW},{NOW})", [
-        job.queue,
-        job.priority,
-        job.name,
-        job.payload,
-        job.meta,
-        job.max_attempts,
-        *when,
-        expires_at,
-    ]
-
-
-def listed(ids: Iterable[int]) -> str:
-    """Return keys as the text of an IN list."""
-    return ",".join(map(str, map(int, ids)))
-
-
-def as_text(instant: datetime) -> str:
-    """Return a time as DATETIME(6) reads it: in UTC, with microseconds."""
-    naive = instant if instant.tzinfo is None else instant.astimezone(UTC).replace(tzinfo=None)
-    return naive.isoformat(" ", "microseconds")
-
-
-def in_utc(instant: datetime) -> datetime:
-    """Return a time that the driver has read, aware."""
-    return instant.replace(tzinfo=UTC)
-
-
-def code_of(error: Exception) -> int:
-    """Return the number of a driver's error; -1 when it has none."""
-    code = error.args[0] if error.args else None
-    return code if isinstance(code, int) else -1

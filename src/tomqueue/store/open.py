@@ -16,7 +16,7 @@ from tomqueue.store.postgres import PostgresStore
 from tomqueue.store.sql import SqlStore
 from tomqueue.store.sqlite import SqliteStore
 
-__all__ = ["configure_sqlite", "open_store", "ready_store"]
+__all__ = ["configure_sqlite", "masked", "open_store", "ready_store", "url_of"]
 
 SYNCHRONOUS_DRIVERS = {
     "sqlite+aiosqlite": "sqlite",
@@ -41,6 +41,7 @@ STORES: dict[str, Callable[[Engine, Settings], SqlStore]] = {
 }
 CONNECT_TIMEOUT = 10
 """Seconds until a host that does not answer is an error, unless the URL says otherwise."""
+SECRET = re.compile(r"(:)(?!//)[^\s:]\S*(?=@)|(\b(?:password|passwd|pwd|sslpassword)=)[^&\s'\"]+", re.IGNORECASE)
 EXTRAS = {"psycopg": "postgres", "MySQLdb": "mysql", "pymysql": "pymysql"}
 
 
@@ -52,14 +53,16 @@ def open_store(settings: Settings, engine: Any = None) -> SqlStore:
     url = parsed(settings.database_url) if engine is None else engine.url
     store = STORES.get(url.get_backend_name())
     if store is None:
-        raise SettingsError(f"database_url={url!r}: {url.get_backend_name()} is not supported; use {', '.join(STORES)}")
+        raise SettingsError(
+            f"database_url={masked(repr(url))}: {url.get_backend_name()} is not supported; use {', '.join(STORES)}"
+        )
     synchronous = url.set(drivername=SYNCHRONOUS_DRIVERS.get(url.drivername, url.drivername))
     options: dict[str, Any] = {}
     if url.get_backend_name() != "sqlite":
         options["pool_pre_ping"] = True  # a server that was restarted is no error of the next call
         if "connect_timeout" not in url.query:
             options["connect_args"] = {"connect_timeout": CONNECT_TIMEOUT}
-    if engine is not None and url.drivername == synchronous.drivername:
+    if engine is not None and url.drivername == synchronous.drivername and not engine.dialect.is_async:
         # the application's own way to connect (its pool's creator, its tokens), each connection taken for good
         options["creator"] = lambda: detached(engine)
     own = made(synchronous, **options)
@@ -84,6 +87,12 @@ def ready_store(settings: Settings, engine: Any = None) -> SqlStore:
     return store
 
 
+def url_of(engine: Any) -> str:
+    """Return the URL of an Engine or AsyncEngine, its password included."""
+    url: URL = engine.url
+    return url.render_as_string(hide_password=False)
+
+
 def parsed(text: str) -> URL:
     """Return a database URL as an object; raise SettingsError that says how one looks."""
     if not text:
@@ -93,11 +102,15 @@ def parsed(text: str) -> URL:
     try:
         return make_url(text)
     except ArgumentError as error:
-        hidden = re.sub(r"://[^@/]*@", "://***@", text)
         raise SettingsError(
-            f"database_url={hidden!r} is no database URL: it looks like sqlite:///jobs.db or "
+            f"database_url={masked(text)!r} is no database URL: it looks like sqlite:///jobs.db or "
             "postgresql+psycopg://user:password@host/database"
         ) from error
+
+
+def masked(text: str) -> str:
+    """Return ``text`` with stars for what may be a password in a URL, well-formed or not."""
+    return SECRET.sub(r"\1\2***", text)
 
 
 def made(url: URL, **options: Any) -> Engine:
@@ -105,21 +118,26 @@ def made(url: URL, **options: Any) -> Engine:
     try:
         return create_engine(url, **options)
     except NoSuchModuleError as error:
-        raise SettingsError(f"database_url={url!r}: SQLAlchemy knows no driver {url.drivername!r}") from error
+        raise SettingsError(
+            f"database_url={masked(repr(url))}: SQLAlchemy knows no driver {url.drivername!r}"
+        ) from error
     except ModuleNotFoundError as error:
         extra = EXTRAS.get(error.name or "")
         cure = f"pip install 'tomqueue[{extra}]'" if extra else f"install {error.name}"
-        raise SettingsError(f"database_url={url!r}: the driver {error.name} is not installed: {cure}") from error
+        raise SettingsError(
+            f"database_url={masked(repr(url))}: the driver {error.name} is not installed: {cure}"
+        ) from error
 
 
-def configure_sqlite(engine: Engine, *, synchronous: str = "FULL", timeout: float = 30.0) -> None:
+def configure_sqlite(engine: Any, *, synchronous: str = "FULL", timeout: float = 30.0) -> None:
     """Make an SQLite Engine safe for many processes: WAL, waiting for locks, transactions that begin as they go on.
 
-    Use it on an application's own Engine that shares the file with TomQueue. Every transaction begins with
-    BEGIN IMMEDIATE (one that only reads can say ``execution_options(tomqueue_write=False)``): a transaction that
-    begins as a reader and then writes fails at once when another has written since (SQLite's manual, "isolation").
-    ``timeout`` is in seconds.
+    Use it on an application's own Engine or AsyncEngine that shares the file with TomQueue, before its first
+    connection. Every transaction begins with BEGIN IMMEDIATE (one that only reads can say
+    ``execution_options(tomqueue_write=False)``): a transaction that begins as a reader and then writes fails at
+    once when another has written since (SQLite's manual, "isolation"). ``timeout`` is in seconds.
     """
+    engine = getattr(engine, "sync_engine", engine)
 
     @event.listens_for(engine, "connect")
     def connect(dbapi_connection: Any, _record: Any) -> None:
@@ -132,5 +150,13 @@ def configure_sqlite(engine: Engine, *, synchronous: str = "FULL", timeout: floa
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
+        if is_autocommit(connection):
+            return  # every statement is to commit by itself
         writes = connection.get_execution_options().get("tomqueue_write", True)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def is_autocommit(connection: Connection) -> bool:
+    """Say whether an Engine or Connection was made with the isolation level AUTOCOMMIT."""
+    level = connection.get_execution_options().get("isolation_level")
+    return (level or getattr(connection.dialect, "_on_connect_isolation_level", None)) == "AUTOCOMMIT"

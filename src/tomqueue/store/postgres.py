@@ -10,8 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
-from sqlalchemy import ColumnElement, Connection, DateTime, func
-from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy import ColumnElement, DateTime, func
 
 from tomqueue.errors import StoreError, StoreUnavailable
 from tomqueue.job import Claimed, NewJob
@@ -154,10 +153,6 @@ class PostgresStore(SqlStore):
             " ON CONFLICT DO NOTHING",
             (list(names),),
         )
-
-    def _know_queue_in(self, connection: Connection, name: str) -> None:
-        values = {"name": name, "created_at": self._clock()}
-        connection.execute(postgres_insert(self.tables.queues).values(values).on_conflict_do_nothing())
 
     # Claim --------------------------------------------------------------------------------------------
 

@@ -14,7 +14,6 @@ from tomqueue.job import Claimed, NewJob
 from tomqueue.settings import Settings
 from tomqueue.store import rows
 from tomqueue.store.base import Announced, Answer, Delete, Ending, Inserted, Release, Want
-from tomqueue.store.commit import after_commit
 from tomqueue.store.schema import Tables, tables
 from tomqueue.store.statements import delay_of
 from tomqueue.store.transactions import Transactions
@@ -109,9 +108,7 @@ class SqlStore(Transactions):
             return []
         fresh = {job.queue for job in jobs} - self._known_queues
         if connection is not None:
-            inserted = self._insert_in(connection, jobs, fresh)
-            after_commit(connection, lambda: self._known_queues.update(fresh))
-            return inserted
+            return self._insert_in(connection, jobs, fresh)
 
         def work(link: Any) -> list[Inserted]:
             if fresh:
@@ -227,17 +224,19 @@ class SqlStore(Transactions):
         ]
 
     def _insert_in(self, connection: Connection, jobs: Sequence[NewJob], fresh: set[str]) -> list[Inserted]:
+        if fresh:
+            self._know_queues_for(connection, sorted(fresh))
         with self.translating():
-            # read first: an INSERT of a known name would lock it until the caller commits
-            name = self.tables.queues.c.name
-            known = set(connection.execute(select(name).where(name.in_(fresh))).scalars()) if fresh else fresh
-            for new in sorted(fresh - known):
-                self._know_queue_in(connection, new)
             return [self._insert_one_in(connection, job) for job in jobs]
 
-    @abstractmethod
-    def _know_queue_in(self, connection: Connection, name: str) -> None:
-        """Insert a queue's name in the caller's transaction, without minding that it is there."""
+    def _know_queues_for(self, connection: Connection, names: Sequence[str]) -> None:  # noqa: ARG002 - for SQLite
+        """Insert queue names that are new, for rows in the caller's transaction.
+
+        In a transaction of our own: a name that the caller has not committed would make everyone wait who
+        enqueues there, for as long as the caller's transaction is open.
+        """
+        self._transact(lambda link: self._know_queues(link, names))
+        self._known_queues.update(names)
 
     @abstractmethod
     def _clock(self) -> Any:

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, select
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from tomqueue.errors import SettingsError, StoreError, StoreUnavailable
 from tomqueue.job import Claimed, NewJob
 from tomqueue.settings import Settings
 from tomqueue.store.base import Answer, Inserted, Release, Want
+from tomqueue.store.commit import after_commit
 from tomqueue.store.links import detached
 from tomqueue.store.schema import from_micros, to_micros
 from tomqueue.store.sql import PRIORITIES, Picked, SqlStore
@@ -126,9 +127,16 @@ class SqliteStore(SqlStore):
             [(name, now) for name in names],
         )
 
-    def _know_queue_in(self, connection: Connection, name: str) -> None:
-        values = {"name": name, "created_at": self.now()}
-        connection.execute(sqlite_insert(self.tables.queues).values(values).on_conflict_do_nothing())
+    def _know_queues_for(self, connection: Connection, names: Sequence[str]) -> None:
+        """Insert the names in the caller's transaction, which may hold the only lock to write that there is."""
+        table = self.tables.queues
+        with self.translating():
+            # read first: a transaction that enqueues into known queues only is to write jobs only
+            known = set(connection.execute(select(table.c.name).where(table.c.name.in_(names))).scalars())
+            for name in [name for name in names if name not in known]:
+                values = {"name": name, "created_at": self.now()}
+                connection.execute(sqlite_insert(table).values(values).on_conflict_do_nothing())
+        after_commit(connection, lambda: self._known_queues.update(names))
 
     # Claim --------------------------------------------------------------------------------------------
 

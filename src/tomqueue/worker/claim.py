@@ -4,13 +4,14 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
-from tomqueue.errors import ClaimLost, Discard, Interruption, Parked, Verdict
+from tomqueue.errors import ClaimLost, Discard, Parked, Verdict
 from tomqueue.events import Events
+from tomqueue.job import Claimed
 from tomqueue.reporting import Reporting
 from tomqueue.store.base import Delete, Release
 from tomqueue.worker.attempt import Attempt
 from tomqueue.worker.claims import Claims
-from tomqueue.worker.error_text import error_text, storable, without_our_frames
+from tomqueue.worker.error_text import error_text, message_of, without_our_frames
 from tomqueue.worker.finish import Policy, Settled, settle
 from tomqueue.worker.hooks import call_hook
 
@@ -56,6 +57,9 @@ class Claim:
         except BaseException as caught:  # noqa: BLE001 - whatever a job raises, SystemExit too, is how it ended
             without_our_frames(caught)
             error = caught
+        if error is not None and attempt.committed:  # raised after the commit: it cannot change how the job ended
+            self._reporting.report(error)
+            error = None
         if error is None:
             self._succeeded(attempt)
         else:
@@ -75,7 +79,8 @@ class Claim:
             self._claims.ended(Delete(job.id, job.token))
         self._claims.count(job.queue, "job.finished")
         self._events.emit("job.finished", job=job)
-        self._logger.debug("job %d %s done", job.id, job.name)
+        if self._logger.isEnabledFor(logging.DEBUG):
+            self._logger.debug("job %d %s done", job.id, job.name, extra=fields_of(job))
 
     def _ended(self, attempt: Attempt, error: BaseException) -> None:
         job = attempt.job
@@ -88,32 +93,41 @@ class Claim:
         self._tell(attempt, error, settled)
 
     def _settled(self, attempt: Attempt, error: BaseException) -> Settled:
-        text = storable(str(error)) if isinstance(error, Verdict | Parked) else error_text(error)
+        text = message_of(error) if isinstance(error, Verdict | Parked) else error_text(error)
         try:
             return settle(attempt.job, error, attempt.policy, self._now(), text)
-        except Exception as broken:  # noqa: BLE001 - a back-off of the application's that raises
+        except Exception as broken:  # noqa: BLE001 - the application's back-off raised, or a delay is no delay
             self._reporting.report(broken)
-            return settle(attempt.job, error, Policy(), self._now(), text)
+            policy = attempt.policy
+            plain = Policy(cap=policy.cap, delete_failed=policy.delete_failed, keep_place=policy.keep_place)
+            return settle(attempt.job, broken, plain, self._now(), f"{text}\n{error_text(broken)}")
 
     def _call_failure_hook(self, attempt: Attempt) -> None:
         if attempt.hooks is None:
             return
         try:
             call_hook(attempt.hooks, "failure", attempt.context)
-        except Exception as error:  # noqa: BLE001 - a hook that fails does not change how the job ended
+        except BaseException as error:  # noqa: BLE001 - a hook that fails does not change how the job ended
             self._reporting.report(error)
 
     def _tell(self, attempt: Attempt, error: BaseException, settled: Settled) -> None:
         job, ending = attempt.job, settled.ending
         what = f"job {job.id} {job.name} (attempt {job.attempts})"
         if isinstance(error, Parked):  # its text may quote an argument, and arguments stay out of the log
-            self._logger.warning("%s is parked: %s; see `tomqueue explain %d`", what, type(error).__name__, job.id)
+            cure = f"see `tomqueue explain {job.id}`"
+            self._logger.warning("%s is parked: %s; %s", what, type(error).__name__, cure, extra=fields_of(job))
             return
         if isinstance(error, Verdict) or settled.event == "job.interrupted":
-            self._logger.info("%s: %s: %s", what, settled.event.removeprefix("job."), storable(str(error)))
+            event = settled.event.removeprefix("job.")
+            self._logger.info("%s: %s: %s", what, event, message_of(error), extra=fields_of(job))
             return
         again = f"again at {ending.run_at}" if isinstance(ending, Release) and ending.run_at else "failed for good"
         level = logging.ERROR if settled.event == "job.failed" else logging.WARNING
-        self._logger.log(level, "%s raised %s: %s", what, type(error).__name__, again, exc_info=error)
-        if not isinstance(error, Interruption):
-            self._reporting.notify(error)
+        name = type(error).__name__
+        self._logger.log(level, "%s raised %s: %s", what, name, again, exc_info=error, extra=fields_of(job))
+        self._reporting.notify(error)
+
+
+def fields_of(job: Claimed) -> dict[str, object]:
+    """Return what every log record about a job carries."""
+    return {"job_id": job.id, "job_name": job.name, "attempt": job.attempts}

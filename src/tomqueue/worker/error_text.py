@@ -3,7 +3,7 @@
 import traceback
 from pathlib import Path
 
-__all__ = ["error_text", "storable", "without_our_frames"]
+__all__ = ["error_text", "message_of", "storable", "without_our_frames"]
 
 MOST = 10_000
 """Characters that are kept: the first fifth and the rest from the end, where the cause is."""
@@ -28,6 +28,14 @@ def storable(text: str) -> str:
         return clean
     head = MOST // 5
     return f"{clean[:head]}\n… {len(clean) - MOST} characters left out …\n{clean[head - MOST :]}"
+
+
+def message_of(error: BaseException) -> str:
+    """Return what ``error`` says, without a traceback; its type when it cannot say anything."""
+    try:
+        return storable(str(error))
+    except Exception as broken:  # noqa: BLE001 - an exception whose own text raises is still to be recorded
+        return f"{type(error).__name__} (its text cannot be made: {type(broken).__name__})"
 
 
 def error_text(error: BaseException) -> str:

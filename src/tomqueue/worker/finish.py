@@ -21,7 +21,7 @@ def default_backoff(attempt: int) -> float:
 
 def park_delay(parks: int) -> float:
     """Return the seconds until a parked job is offered again: 5, 10, 20, … at most five minutes."""
-    return min(5.0 * 2 ** min(parks, 10), LONGEST_PARK)
+    return min(5.0 * 2.0 ** min(parks, 10), LONGEST_PARK)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,7 +30,8 @@ COLUMNS = {"job.finished": "finished", "job.retried": "retried", "job.failed": "
 class Housekeeper:
     """Flushes endings, gives back what lies too long, interrupts what runs too long, keeps counters and the clock.
 
-    ``orphaned`` says whether the supervisor is gone; ``die`` ends the process at once.
+    ``orphaned`` says whether the supervisor is gone; ``drain`` lets no further job start (it is called again and
+    again once the board says so); ``die`` ends the process at once.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Housekeeper:
         every: float,
         report: Callable[[BaseException], None],
         orphaned: Callable[[], bool],
+        drain: Callable[[], None],
         die: Callable[[], None],
     ) -> None:
         self._slots = slots
@@ -61,6 +63,7 @@ class Housekeeper:
         self._watchdog = watchdog
         self._every = every
         self._orphaned = orphaned
+        self._drain = drain
         self._die = die
         self._seldom_at = boot_time()
         self._thread = Repeating("tomqueue-housekeeper", self._tick, interval=TICK, report=report)
@@ -82,6 +85,8 @@ class Housekeeper:
             self._die()
         if self._watchdog is not None:
             self._watchdog.rearm()
+        if self._board.drain_by:
+            self._drain()
         self._interrupt_overdue()
         self._give_back_hoard()
         self._claims.flush(FLUSH_AFTER)
@@ -96,12 +101,13 @@ class Housekeeper:
         now = boot_time()
         drain_by = self._board.drain_by
         for slot in self._slots:
-            if slot.job is None:
+            job = slot.job  # before its deadline, and named below: by then another may run here
+            if job is None:
                 continue
             if now > slot.deadline:
-                slot.interrupt(JobTimeout)
+                slot.interrupt(JobTimeout, job)
             elif drain_by and now > drain_by - TIME_TO_UNWIND:
-                slot.interrupt(JobInterrupted)
+                slot.interrupt(JobInterrupted, job)
 
     def _give_back_hoard(self) -> None:
         now = boot_time()

@@ -53,7 +53,7 @@ class Invoke:
         """Call a hook that cannot change how the job ends any more: what it raises is reported."""
         try:
             call_hook(target, name, *arguments)
-        except Exception as error:  # noqa: BLE001 - reported
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - reported
             self._report(error)
 
     def _perform(self, attempt: Attempt) -> None:

@@ -26,13 +26,14 @@ class LoopThread:
         """Run a job to its end and return its result. An interruption of the slot cancels it there and waits."""
         run = Run(coroutine)
         loop = self._started()
-        loop.call_soon_threadsafe(run.begin, loop)
         try:
+            loop.call_soon_threadsafe(run.begin, loop)
             run.wait()
         except Interruption as interruption:
             loop.call_soon_threadsafe(run.cancel)
             run.wait()
-            raise interruption from run.error
+            if run.error is not None:
+                raise interruption from run.error
         return run.result()
 
     def close(self) -> None:
@@ -47,9 +48,19 @@ class LoopThread:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(target=self._loop.run_forever, name="tomqueue-async", daemon=True)
+                self._thread = threading.Thread(target=turn, args=(self._loop,), name="tomqueue-async", daemon=True)
                 self._thread.start()
             return self._loop
+
+
+def turn(loop: asyncio.AbstractEventLoop) -> None:
+    """Run ``loop`` until it is stopped; SystemExit and the like of a job's own task end it, and it goes on."""
+    while True:
+        try:
+            loop.run_forever()
+        except BaseException:  # noqa: BLE001, S112 - asyncio has given it to whoever awaits the task as well
+            continue
+        return
 
 
 class Run:
@@ -64,11 +75,15 @@ class Run:
         self.error: BaseException | None = None
 
     def begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._task = loop.create_task(self._guarded(), context=self._context)
+        if not self._ended.is_set():
+            self._task = loop.create_task(self._guarded(), context=self._context)
+            self._task.add_done_callback(self._given_up)
 
     def cancel(self) -> None:
         if self._task is not None:
             self._task.cancel()
+        else:
+            self._given_up()
 
     def wait(self) -> None:
         while not self._ended.wait(CHECK_EVERY):
@@ -78,6 +93,13 @@ class Run:
         if self.error is not None:
             raise self.error
         return self._value
+
+    def _given_up(self, _task: object = None) -> None:
+        """End what was cancelled before its first step; after any other end there is nothing to do."""
+        if not self._ended.is_set():
+            self._coroutine.close()
+            self.error = asyncio.CancelledError("cancelled before it began")
+            self._ended.set()
 
     async def _guarded(self) -> None:
         try:

@@ -50,12 +50,15 @@ class Policies:
 
 
 def said_by(target: Any, policy: Policy) -> dict[str, Any]:
-    """Return what the methods of a class job say (Delayed::Job: max_attempts, max_run_time, reschedule_at)."""
+    """Return what the methods of a class job say (Delayed::Job: max_attempts, max_run_time, reschedule_at).
+
+    One that returns None says nothing.
+    """
     said: dict[str, Any] = {}
-    if hasattr(target, "max_attempts"):
-        said["max_attempts"] = target.max_attempts()
-    if hasattr(target, "max_run_time"):
-        said["max_run_time"] = min(seconds_of(target.max_run_time()), policy.max_run_time)
+    if hasattr(target, "max_attempts") and (most := target.max_attempts()) is not None:
+        said["max_attempts"] = most
+    if hasattr(target, "max_run_time") and (longest := target.max_run_time()) is not None:
+        said["max_run_time"] = min(seconds_of(longest), policy.max_run_time)
     if hasattr(target, "reschedule_at"):
         said["backoff"] = lambda attempt, now: (target.reschedule_at(now, attempt) - now).total_seconds()
     return said

@@ -33,9 +33,9 @@ class Slot:
 
     def arm(self, job: Claimed, limit: float, attempts_left: int) -> None:
         """Say that ``job`` runs here from now on, for at most ``limit`` seconds."""
-        self.job = job
         self.since = boot_time()
         self.deadline = self.since + limit
+        self.job = job  # after its deadline: who reads the job first never sees it with that of the job before
         self.pending = None
         self.board.start(self.index, job.id, self.deadline, job.attempts, attempts_left, suspect=job.suspect)
         self._armed = True
@@ -54,10 +54,10 @@ class Slot:
         self.job = None
         self.board.stop(self.index)
 
-    def interrupt(self, interruption: type[Interruption]) -> bool:
-        """Raise ``interruption`` in the job that runs here; False when none runs or one was raised already."""
+    def interrupt(self, interruption: type[Interruption], job: Claimed) -> bool:
+        """Raise ``interruption`` in ``job``; False when it does not run here any more or one was raised already."""
         with self._lock:
-            if not self._armed or self.pending is not None:
+            if not self._armed or self.job is not job or self.pending is not None:
                 return False
             self.pending = interruption
             self._interrupter(self, interruption)

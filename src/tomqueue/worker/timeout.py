@@ -12,17 +12,33 @@ class Timeout:
     """Writes the deadline where the housekeeper and the supervisor read it."""
 
     def __call__(self, attempt: Attempt, proceed: Callable[[Attempt], bool]) -> bool:
-        """Proceed under the deadline; explain an interruption that comes back."""
-        limit = attempt.policy.max_run_time
-        attempt.slot.arm(attempt.job, limit, attempt.policy.max_attempts - attempt.job.attempts)
+        """Proceed under the deadline; explain an interruption that comes back.
+
+        An interruption is raised once in a job at most, between any two steps: also as the slot is being disarmed.
+        Then the job has ended, and the interruption is swallowed.
+        """
+        slot, limit = attempt.slot, attempt.policy.max_run_time
+        worked = ended = False
+        error: BaseException | None = None
         try:
-            return proceed(attempt)
+            try:
+                slot.arm(attempt.job, limit, attempt.policy.max_attempts - attempt.job.attempts)
+                worked = proceed(attempt)
+            except BaseException as caught:  # noqa: BLE001 - raised again below
+                error = caught
+            ended = True
+            slot.disarm()
         except Interruption as interruption:
-            if not interruption.args:
-                interruption.args = (explanation(interruption, limit),)
-            raise
+            slot.disarm()
+            error = error if ended or error else interruption
+        if error is None:
+            return worked
+        try:
+            if isinstance(error, Interruption) and not error.args:
+                error.args = (explanation(error, limit),)
+            raise error
         finally:
-            attempt.slot.disarm()
+            del error  # its traceback holds this frame
 
 
 def explanation(interruption: Interruption, limit: float) -> str:

@@ -91,7 +91,7 @@ class Worker:
         self._housekeeper = Housekeeper(
             slots=self._slots, claims=self._claims, intake=self._intake, queues=self._queues, catalog=tools.catalog,
             clock=self._clock, board=board, batch=self._batch, watchdog=watchdog, every=settings.heartbeat,
-            report=tools.reporting.report, orphaned=orphaned, die=die,
+            report=tools.reporting.report, orphaned=orphaned, drain=self.stop, die=die,
         )  # fmt: skip
 
     def run(self) -> None:
@@ -114,7 +114,10 @@ class Worker:
         self._tools.events.emit("worker.stopped")
 
     def stop(self) -> None:
-        """Start no further job; ``run`` returns when those that run have ended. May be called by a signal handler."""
+        """Start no further job; ``run`` returns when those that run have ended.
+
+        Not for a signal handler, which could wait for a lock of its own thread: there, set the board's ``drain_by``.
+        """
         self._halt.set()
         self._intake.stop()
 

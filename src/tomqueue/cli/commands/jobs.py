@@ -1,0 +1,149 @@
+"""``tomqueue jobs`` and ``tomqueue clear``: look at jobs and change them."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+import click
+import msgspec
+
+from tomqueue.cli.commands.bulk import DELETE, bulk_commands, change_all
+from tomqueue.cli.commands.filters import filtered
+from tomqueue.cli.output import Column, print_json, print_json_array, print_pairs, print_table
+from tomqueue.cli.target import Target
+from tomqueue.job import Job, State
+from tomqueue.store.catalog import Filter
+from tomqueue.times import age, when
+
+__all__ = ["clear", "jobs"]
+
+ID, QUEUE = Column(title="ID", right=True), Column(title="QUEUE", elastic=True)
+NAME = Column(title="NAME", elastic=True, keep_end=True)
+COLUMNS = (ID, Column(title="STATE"), QUEUE, Column(title="PRIORITY"), NAME, Column(title="SINCE OR DUE"))
+FAILED_COLUMNS = (
+    ID,
+    QUEUE,
+    NAME,
+    Column(title="TRIES", right=True),
+    Column(title="FAILED"),
+    Column(title="ERROR", elastic=True),
+)
+
+
+@click.group()
+def jobs() -> None:
+    """Look at jobs, retry, cancel and delete them."""
+
+
+for change in bulk_commands():
+    jobs.add_command(change)
+
+
+@jobs.command("list")
+@filtered
+@click.option(
+    "--limit", type=click.IntRange(min=0), default=50, show_default=True, help="At most so many; 0 means all."
+)
+@click.option("--after", type=click.IntRange(min=0), default=0, metavar="ID", help="Only jobs with a greater id.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+@click.pass_obj
+def list_jobs(target: Target, *, which: Filter, limit: int, after: int, as_json: bool) -> None:
+    """List jobs in the order of their ids."""
+    found = target.catalog.find(which, limit=limit + 1 if limit else None, after=after)
+    shown = islice(found, limit) if limit else found
+    if as_json:
+        print_json_array(fields(job) for job in shown)
+        return
+    now = target.store.now()
+    if which.state is State.FAILED:
+        print_table(FAILED_COLUMNS, failed_rows(shown, now), empty="no failed jobs")
+    else:
+        print_table(COLUMNS, rows(shown, now), empty="no such jobs")
+    if next(found, None) is not None:
+        click.echo(f"only the first {limit}: --limit 0 lists all", err=True)
+
+
+@jobs.command()
+@click.argument("job_id", metavar="ID", type=int)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+def show(target: Target, job_id: int, *, as_json: bool) -> None:
+    """Show everything about a job, with its arguments and its last error."""
+    job = target.catalog.get(job_id)
+    if as_json:
+        print_json(fields(job))
+    else:
+        print_pairs(described(job, target.store.now()))
+
+
+@click.command()
+@click.option("--queue", metavar="NAME", help="Only of this queue.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+def clear(target: Target, *, queue: str | None, yes: bool, as_json: bool) -> None:
+    """Delete every job that does not run: waiting and failed."""
+    change_all(target, DELETE, Filter(queue=queue), yes=yes, as_json=as_json)
+
+
+def rows(found: Iterable[Job], now: datetime) -> Iterator[Sequence[str]]:
+    """Return the rows of a table of jobs."""
+    for job in found:
+        yield str(job.id), job.state, job.queue, job.priority, job.name, short(matters(job), now)
+
+
+def failed_rows(found: Iterable[Job], now: datetime) -> Iterator[Sequence[str]]:
+    """Return the rows of a table of failed jobs: what counts is the error."""
+    for job in found:
+        lines = (job.last_error or "").strip().splitlines() or [""]
+        yield str(job.id), job.queue, job.name, str(job.attempts), age(matters(job), now), lines[-1]
+
+
+def matters(job: Job) -> datetime:
+    """Return the time that tells most about a job in its state."""
+    times = {State.FAILED: job.failed_at, State.RUNNING: job.locked_at, State.PARKED: job.parked_at}
+    return times.get(job.state) or job.run_at
+
+
+def short(instant: datetime, now: datetime) -> str:
+    """Return the time of a day that is near, or the date, with the age."""
+    near = abs(now - instant).total_seconds() < 86400 / 2
+    return f"{instant:{'%H:%M:%S' if near else '%Y-%m-%d'}} ({age(instant, now)})"
+
+
+def fields(job: Job) -> dict[str, Any]:
+    """Return a job as a JSON object: its arguments as they are stored, as text where they are no JSON."""
+    known = {name: getattr(job, name) for name in job.__slots__}
+    payload = known.pop("payload")
+    return {**known, "arguments": msgspec.Raw(payload.encode()) if is_json(job) else payload}
+
+
+def is_json(job: Job) -> bool:
+    """Say whether the stored arguments are JSON; whoever writes rows by plain SQL can write anything."""
+    return job.arguments is not job.payload
+
+
+def described(job: Job, now: datetime) -> Iterator[tuple[str, str]]:
+    """Return what a person reads about a job, a label and a text each; nothing is said of what is not set."""
+    for name, value in fields(job).items():
+        if name in {"arguments", "last_error"} or not value:
+            continue
+        label = name.replace("_", " ")
+        yield label, when(value, now) if isinstance(value, datetime) else str(value)
+    yield "arguments", pretty(job)
+    if job.last_error:
+        yield "last error", job.last_error
+
+
+def pretty(job: Job) -> str:
+    """Return the arguments for a person to read."""
+    if not is_json(job):
+        return job.payload
+    text: str = msgspec.json.format(job.payload, indent=0)
+    long: str = msgspec.json.format(job.payload)
+    return text if len(text) <= SHORT else long
+
+
+SHORT = 60
+"""Arguments of so many characters are shown on one line."""

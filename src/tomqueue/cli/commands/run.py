@@ -1,0 +1,165 @@
+"""Commands that start processes: run, work, workoff; and the two hidden ones that these execute."""
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from tomqueue.cli.logs import configure_logs
+from tomqueue.cli.target import Target
+from tomqueue.daemon.child import run_child
+from tomqueue.daemon.spec import ChildSpec
+from tomqueue.daemon.supervisor import Supervisor
+from tomqueue.errors import SettingsError, TomQueueError
+from tomqueue.reporting import Reporting
+from tomqueue.settings import Settings, check_name
+from tomqueue.store.open import ready_store
+from tomqueue.worker.board import MAX_SLOTS
+from tomqueue.worker.worker import WorkerOptions
+
+__all__ = ["run_commands"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
+
+
+class Size(click.ParamType):
+    """A number of bytes, with a unit: 300M, 2G."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the bytes."""
+        text = str(value).upper()
+        number, unit = (text[:-1], text[-1]) if text[-1:] in UNITS else (text, "")
+        try:
+            return int(float(number) * UNITS.get(unit, 1))
+        except ValueError:
+            self.fail(f"{value!r} is no size: write 300M or 2G", param, ctx)
+
+
+def worker_options(function: F) -> F:
+    """Add the options that run, work and workoff share."""
+    for option in reversed((
+        click.option("-p", "--processes", type=click.IntRange(1, 512), default=os.cpu_count() or 1, show_default="cores"),
+        click.option("--threads", type=click.IntRange(1, MAX_SLOTS), default=1, show_default=True,
+                     help="Slots of each process, for jobs that wait for the network."),
+        click.option("--queues", metavar="A,B", help="Serve these queues only. Default: all, also those to come."),
+        click.option("--max-jobs", type=click.IntRange(1), help="Replace a process after so many jobs."),
+        click.option("--max-memory", type=Size(), help="Replace a process between two jobs once it uses so much."),
+        click.option("--json-logs", is_flag=True, help="Log one JSON object a line."),
+    )):  # fmt: skip
+        function = option(function)
+    return function
+
+
+@click.command()
+@worker_options
+@click.pass_obj
+def run(target: Target, **options: Any) -> None:
+    """Run workers, and what goes with them, until TERM or Ctrl-C (twice: at once). HUP restarts one by one."""
+    supervise(target, until_idle=False, **options)
+
+
+@click.command()
+@worker_options
+@click.pass_obj
+def work(target: Target, **options: Any) -> None:
+    """Run workers only."""
+    supervise(target, until_idle=False, **options)
+
+
+@click.command()
+@worker_options
+@click.pass_obj
+def workoff(target: Target, **options: Any) -> None:
+    """Run workers until nothing is ready."""
+    supervise(target, until_idle=True, **options)
+
+
+def supervise(
+    target: Target, *, processes: int, threads: int, queues: str | None, max_jobs: int | None, max_memory: int | None,
+    json_logs: bool, until_idle: bool,
+) -> None:  # fmt: skip
+    """Become the supervisor of worker processes."""
+    if target.app_spec is None:
+        target.app()  # says how to name an application
+    app, level = str(target.app_spec), target.log_level or "info"
+    configure_logs(level, as_json=json_logs)
+    settings = described(app)
+    reporting = Reporting(logging.getLogger("tomqueue"))
+    options = WorkerOptions(
+        queues=queue_names(queues), threads=threads, max_jobs=max_jobs, max_memory=max_memory, until_idle=until_idle,
+    )  # fmt: skip
+    base = [*ourselves(app, level), "child", *(["--json-logs"] if json_logs else [])]
+    store = ready_store(settings)
+    try:
+        supervisor = Supervisor(
+            store, settings, [options] * processes, lambda spec: [*base, spec.encoded()], reporting.logger,
+            report=reporting.report, reload=lambda: described(app),
+        )  # fmt: skip
+        reporting.logger.info("%d worker processes serve %s", processes, queues or "all queues")
+        if not supervisor.run():
+            raise TomQueueError("the worker processes could not be started; they wrote why above")
+    finally:
+        store.close()
+
+
+def queue_names(queues: str | None) -> tuple[str, ...]:
+    """Return the names in ``--queues``; ``*`` and nothing mean all."""
+    names = [name.strip() for name in (queues or "*").split(",")]
+    return () if "*" in names else tuple(check_name("--queues", name) for name in names)
+
+
+def ourselves(app: str, level: str) -> list[str]:
+    """Return the command line that starts this command again for a child."""
+    return [sys.executable, "-m", "tomqueue", "--app", app, "--log-level", level]
+
+
+def described(app: str) -> Settings:
+    """Return the settings of an application, from a short-lived process: the supervisor never imports it.
+
+    Raises SettingsError with what that process wrote when the application cannot be loaded.
+    """
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as answer:
+        try:
+            command = [*ourselves(app, "warning"), "describe", str(writer)]
+            process = subprocess.Popen(  # noqa: S603 - our own command
+                command, pass_fds=(writer,), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            )
+        finally:
+            os.close(writer)
+        _, complaint = process.communicate()
+        text = answer.read()
+    if process.returncode != 0 or not text:
+        lines = complaint.decode("utf-8", "replace").strip().splitlines() or ["it wrote nothing"]
+        raise SettingsError(lines[-1].removeprefix("tomqueue: "))
+    return msgspec.json.decode(text, type=Settings)
+
+
+@click.command(hidden=True)
+@click.argument("descriptor", type=int)
+@click.pass_obj
+def describe(target: Target, descriptor: int) -> None:
+    """Write the settings of the application, as JSON, to a pipe: a password in them is in no process list."""
+    with os.fdopen(descriptor, "wb") as pipe:
+        pipe.write(msgspec.json.encode(target.app().supervisor_settings()))
+
+
+@click.command(hidden=True)
+@click.option("--json-logs", is_flag=True)
+@click.argument("spec")
+@click.pass_obj
+def child(target: Target, spec: str, *, json_logs: bool) -> None:
+    """Be one worker process."""
+    configure_logs(target.log_level or "info", as_json=json_logs)
+    run_child(target.app().tools(), ChildSpec.decoded(spec))
+
+
+run_commands: list[click.Command] = [run, work, workoff, describe, child]

@@ -1,0 +1,64 @@
+"""What a worker process does from its start to its end."""
+
+import ctypes
+import logging
+import os
+import signal
+import sys
+import time
+
+from tomqueue.daemon.spec import EXIT_LEASE_LOST, ChildSpec
+from tomqueue.service import boot_time
+from tomqueue.worker.board import Board
+from tomqueue.worker.tools import Tools
+from tomqueue.worker.watchdog import Watchdog
+from tomqueue.worker.worker import Worker
+
+__all__ = ["run_child"]
+
+PR_SET_PDEATHSIG = 1
+LEASE_WITHIN = 30.0
+
+
+def run_child(tools: Tools, spec: ChildSpec) -> None:
+    """Work until told to stop. Dies with its supervisor, and when its lease is over."""
+    die_with_parent()
+    board = Board(spec.board)
+    wait_for_lease(board)
+    worker = Worker(
+        tools, board, spec.worker, spec.options,
+        watchdog=Watchdog(spec.watchdog),
+        orphaned=lambda: os.getppid() != spec.supervisor_pid,
+        die=lambda: end_now(tools.logger),
+    )  # fmt: skip
+    signal.signal(signal.SIGTERM, lambda _number, _frame: drain(board, tools.settings.grace))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    worker.run()
+
+
+def drain(board: Board, grace: float) -> None:
+    """Write down that this process shall end; its housekeeper reads it. All that a signal handler may safely do."""
+    if not board.drain_by:
+        board.drain_by = boot_time() + grace
+
+
+def wait_for_lease(board: Board) -> None:
+    """Wait until the supervisor has written this process into the leases table."""
+    give_up = boot_time() + LEASE_WITHIN
+    while not board.has_lease() and boot_time() < give_up:
+        time.sleep(0.005)
+
+
+def die_with_parent() -> None:
+    """Ask Linux to kill this process when its parent dies; elsewhere the housekeeper notices within a moment."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def end_now(logger: logging.Logger) -> None:
+    """End without touching a row: somebody else may own them by now."""
+    logger.critical("process %d ends at once: its lease is over, or its supervisor is gone", os.getpid())
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+    os._exit(EXIT_LEASE_LOST)

@@ -1,0 +1,248 @@
+"""Why is this job not running? Everything that stands in its way, and what to do about each."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from tomqueue.definition import Registry
+from tomqueue.errors import UnknownJob
+from tomqueue.job import Job, State
+from tomqueue.store.catalog import Catalog
+from tomqueue.store.leases import WorkerRow
+from tomqueue.times import age, when
+
+__all__ = ["Explanation", "Finding", "Scene", "explain", "is_alive", "serves"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing to know about a job. ``code`` is for programs; ``cure`` says what to do, if anything."""
+
+    code: str
+    text: str
+    cure: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """A job, and what was found about it; the first finding is what matters most."""
+
+    job: Job
+    findings: Sequence[Finding]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """What the rules look at. ``registry`` is None where the application is not known: names are not judged then."""
+
+    job: Job
+    now: datetime
+    paused: bool
+    workers: Sequence[WorkerRow]
+    ahead: int
+    registry: Registry | None
+
+
+def explain(
+    job_id: int, catalog: Catalog, workers: Sequence[WorkerRow], registry: Registry | None, now: datetime
+) -> Explanation:
+    """Explain one job. ``now`` is the database's clock. Raises JobNotFound."""
+    job = catalog.get(job_id)
+    scene = Scene(
+        job=job,
+        now=now,
+        paused=catalog.queue_states().get(job.queue, False),
+        workers=workers,
+        ahead=catalog.ahead(job) if job.state is State.READY else 0,
+        registry=registry,
+    )
+    findings = [finding for rule in RULES if (finding := rule(scene)) is not None]
+    return Explanation(job=job, findings=findings or [NOTHING])
+
+
+def is_alive(worker: WorkerRow, now: datetime) -> bool:
+    """Say whether a worker's lease is running and was not taken over."""
+    return worker.kind != "dead" and worker.expires_at >= now
+
+
+def serves(worker: WorkerRow, queue: str) -> bool:
+    """Say whether a worker takes jobs of ``queue`` (``*``: of every queue)."""
+    return worker.queues == "*" or queue in worker.queues.split(",")
+
+
+# The rules, in the order of their findings --------------------------------------------------------------
+
+
+def failed(scene: Scene) -> Finding | None:
+    """Tell of a job that failed for good."""
+    job = scene.job
+    if job.failed_at is None:
+        return None
+    attempts = f"after {number(job.attempts, 'attempt')}"
+    text = f"it failed for good {age(job.failed_at, scene.now)} {attempts}: {last_line(job.last_error)}"
+    return Finding(code="failed", text=text, cure=f"mend the cause, then `tomqueue jobs retry {job.id}`")
+
+
+def running(scene: Scene) -> Finding | None:
+    """Tell which worker has it."""
+    job = scene.job
+    if job.state is not State.RUNNING:
+        return None
+    since = "" if job.locked_at is None else f" since {when(job.locked_at, scene.now)}"
+    worker = next((one for one in scene.workers if one.id == job.locked_by), None)
+    if worker is not None and is_alive(worker, scene.now):
+        return Finding(code="running", text=f"worker {worker.name} has had it{since}")
+    name = f"worker {job.locked_by}" if worker is None else f"worker {worker.name}"
+    return Finding(
+        code="worker_lost",
+        text=f"{name} has had it{since}, and that worker is gone",
+        cure="a running supervisor frees it by itself; start one if none runs: `tomqueue run`",
+    )
+
+
+def held(scene: Scene) -> Finding | None:
+    """Tell of a job that waits for a limit or for another job."""
+    if scene.job.state is not State.HELD:
+        return None
+    return Finding(
+        code="held",
+        text="it is held: it waits for a limit or for another job",
+        cure=f"to run it all the same: `tomqueue jobs retry {scene.job.id}`",
+    )
+
+
+def parked(scene: Scene) -> Finding | None:
+    """Tell of a job that no worker could read so far."""
+    job = scene.job
+    if job.state is not State.PARKED:
+        return None
+    again = f"it is offered again {age(job.run_at, scene.now)}"
+    return Finding(
+        code="parked",
+        text=f"no worker could read it in {number(job.parks, 'try', 'tries')} ({again}): {last_line(job.last_error)}",
+        cure="start a worker whose application can read it: it is released at once",
+    )
+
+
+def scheduled(scene: Scene) -> Finding | None:
+    """Tell of a job whose time has not come."""
+    job = scene.job
+    if job.state is not State.SCHEDULED:
+        return None
+    text = f"its time has not come: it is due at {when(job.run_at, scene.now)}"
+    if job.attempts and job.last_error:
+        text += f"; attempt {job.attempts} failed: {last_line(job.last_error)}"
+    return Finding(code="scheduled", text=text, cure=f"to run it now: `tomqueue jobs retry {job.id}`")
+
+
+def expired(scene: Scene) -> Finding | None:
+    """Tell of a job that was to start by an instant that is over."""
+    job = scene.job
+    if not waits(job) or job.expires_at is None or job.expires_at > scene.now:
+        return None
+    return Finding(
+        code="expired",
+        text=f"it expired at {when(job.expires_at, scene.now)}: the next worker fails it without running it",
+        cure=f"to run it all the same: `tomqueue jobs retry {job.id}`",
+    )
+
+
+def unknown(scene: Scene) -> Finding | None:
+    """Tell of a job that this application does not declare."""
+    if scene.registry is None or scene.job.state is State.RUNNING:
+        return None
+    try:
+        scene.registry.find(scene.job.name)
+    except UnknownJob as error:
+        return Finding(
+            code="unknown_name",
+            text=f"a worker of this application would park it: {error}",
+            cure=f"declare the job, or `tomqueue jobs cancel {scene.job.id}`",
+        )
+    return None
+
+
+def paused(scene: Scene) -> Finding | None:
+    """Tell of a paused queue."""
+    if not waits(scene.job) or not scene.paused:
+        return None
+    queue = scene.job.queue
+    return Finding(code="queue_paused", text=f"queue {queue} is paused", cure=f"`tomqueue queues resume {queue}`")
+
+
+def unserved(scene: Scene) -> Finding | None:
+    """Tell that no worker is there for it."""
+    queue = scene.job.queue
+    if not waits(scene.job) or any(is_alive(one, scene.now) and serves(one, queue) for one in scene.workers):
+        return None
+    alive = sum(is_alive(one, scene.now) for one in scene.workers)
+    others = f" ({number(alive, 'worker')} of other queues)" if alive else ""
+    return Finding(
+        code="no_worker",
+        text=f"no live worker serves queue {queue}{others}",
+        cure=f"start one: `tomqueue run --queues {queue}`",
+    )
+
+
+def crashed(scene: Scene) -> Finding | None:
+    """Tell of a job that killed its worker process, or may have."""
+    job = scene.job
+    if job.state is State.FAILED or not (job.crashes or job.suspect):
+        return None
+    if job.crashes:
+        text = (
+            f"its worker process died while it ran, {number(job.crashes, 'time')} in a row: {last_line(job.last_error)}"
+        )
+    else:
+        text = "its worker process died while it ran beside others; it is claimed alone the next time"
+    return Finding(code="crashed", text=text, cure="look for what ends the process (memory, a native library)")
+
+
+def unannounced(scene: Scene) -> Finding | None:
+    """Tell of a job that is due while the workers do not know it yet."""
+    if scene.job.state is not State.READY or scene.job.announced_at is not None:
+        return None
+    return Finding(
+        code="not_announced", text="it is due and not announced yet: a running worker does that within a second"
+    )
+
+
+def behind(scene: Scene) -> Finding | None:
+    """Tell how many go first."""
+    if not scene.ahead:
+        return None
+    first = "1 ready job of its queue goes" if scene.ahead == 1 else f"{scene.ahead:,} ready jobs of its queue go"
+    return Finding(code="behind", text=f"{first} first", cure="add workers if that takes too long")
+
+
+RULES: Sequence[Callable[[Scene], Finding | None]] = (
+    failed,
+    running,
+    held,
+    parked,
+    scheduled,
+    expired,
+    unknown,
+    paused,
+    unserved,
+    crashed,
+    unannounced,
+    behind,
+)
+NOTHING = Finding(code="next", text="nothing stands in its way: the next free worker takes it")
+
+
+def waits(job: Job) -> bool:
+    """Say whether a worker may still take the job."""
+    return job.state not in {State.FAILED, State.RUNNING}
+
+
+def last_line(error: str | None) -> str:
+    """Return the last line of an error's text, which names the error."""
+    lines = (error or "").strip().splitlines()
+    return lines[-1] if lines else "no error is recorded"
+
+
+def number(count: int, thing: str, things: str | None = None) -> str:
+    """Return a number with its noun."""
+    return f"{count:,} {thing if count == 1 else things or f'{thing}s'}"

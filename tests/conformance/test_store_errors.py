@@ -1,0 +1,141 @@
+"""Conformance of the store's errors: what a database says becomes what a worker can act on."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text
+
+from tests.conformance.jobs import SERVERS, insert, new, row, take
+from tomqueue.errors import OutcomeUnknown, StoreUnavailable
+from tomqueue.settings import Settings
+from tomqueue.store import transactions
+from tomqueue.store.base import Delete
+from tomqueue.store.catalog import Catalog, Filter
+from tomqueue.store.open import open_store
+from tomqueue.store.sql import SqlStore
+
+
+def execute(link: Any, statement: str) -> Any:
+    """Run a statement on a driver's connection; return the first value it answers."""
+    cursor = link.cursor()
+    cursor.execute(statement)
+    found = cursor.fetchone() if cursor.description else None
+    cursor.close()
+    return found and found[0]
+
+
+def kill_session(store: SqlStore) -> None:
+    """Let the server end the session of the store's own connection, as a restart would."""
+    link = store._links.get()
+    kill = {
+        "postgresql": ("SELECT pg_backend_pid()", "SELECT pg_terminate_backend({}, 10000)"),
+        "mysql": ("SELECT connection_id()", "KILL {}"),
+    }
+    which, end = kill[store.engine.dialect.name]
+    with store.engine.connect() as other:
+        other.execute(text(end.format(execute(link, which))))
+
+
+@pytest.mark.parametrize("kind", SERVERS, indirect=True)
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda store: store.insert([new()]),
+        take,
+        lambda store: store.announce(),
+        lambda store: store.claim([1], 1, 1),
+        lambda store: store.now(),
+    ],
+    ids=["insert", "take", "announce", "claim", "now"],
+)
+def test_a_session_that_ended_is_replaced(store: SqlStore, call: Callable[[SqlStore], Any]) -> None:
+    """After a restart of the server the next call is served by a new connection: nothing had been changed."""
+    kill_session(store)
+    call(store)
+
+
+@pytest.mark.parametrize("kind", SERVERS, indirect=True)
+def test_an_insert_after_a_broken_connection_is_done_once(store: SqlStore) -> None:
+    """What is tried again on a new connection was not done on the old one."""
+    kill_session(store)
+    store.insert([new()])
+    assert Catalog(store).count(Filter()) == 1
+
+
+@pytest.mark.parametrize("kind", SERVERS, indirect=True)
+def test_a_commit_that_nobody_confirmed_is_said_to_be_unknown(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that breaks during COMMIT is never tried again blindly, and the store goes on with a new one."""
+    insert(store, new())
+    original = store._end
+
+    def ends_and_dies(link: Any, endings: Any) -> list[bool]:
+        held = original(link, endings)
+        kill_session(store)
+        return held
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "_end", ends_and_dies)
+        store.claim([1], 1, 1)
+        with pytest.raises(OutcomeUnknown, match="committing"):
+            store.finish([Delete(1, 1)])
+    assert row(store, 1) is not None
+    assert store.finish([Delete(1, 1)]) == [True]
+
+
+@pytest.mark.parametrize("kind", SERVERS, indirect=True)
+def test_a_lock_is_not_waited_for_without_end(kind: str, url: str, store: SqlStore, monkeypatch: Any) -> None:
+    """A finish that another transaction keeps from its row says so after the setting's time; it can be tried again."""
+    monkeypatch.setattr(transactions, "TRANSIENT_RETRIES", 1)
+    (job,) = insert(store, new())
+    take(store, token=7)
+    hasty = open_store(Settings(database_url=url, database_timeout=1.0))
+    with store.engine.connect() as other, other.begin():
+        other.execute(select(store.tables.jobs.c.id).with_for_update())
+        with pytest.raises(StoreUnavailable, match="nothing was changed"):
+            hasty.finish([Delete(job, 7)])
+    assert hasty.finish([Delete(job, 7)]) == [True]
+    hasty.close()
+
+
+def test_a_writer_of_sqlite_is_not_waited_for_without_end(sqlite_url: str) -> None:
+    """SQLite has one lock for all of its file: the same holds for that."""
+    store = open_store(Settings(database_url=sqlite_url, database_timeout=0.05))
+    with store.engine.connect() as other, other.begin():
+        with pytest.raises(StoreUnavailable, match="lock"):
+            store.insert([new()])
+    store.close()
+
+
+def test_a_database_that_is_read_only_is_unavailable(store: SqlStore) -> None:
+    """A server that failed over, or a file without rights, is nobody's mistake: it is tried again later."""
+    read_only = {
+        "sqlite": "PRAGMA query_only = ON",
+        "postgresql": "SET default_transaction_read_only = on",
+        "mysql": "SET SESSION TRANSACTION READ ONLY",
+    }
+    execute(store._links.get(), read_only[store.engine.dialect.name])
+    with pytest.raises(StoreUnavailable, match="read-only"):
+        store.insert([new()])
+
+
+@pytest.mark.parametrize("kind", SERVERS, indirect=True)
+def test_a_server_that_is_not_there_is_unavailable(store: SqlStore) -> None:
+    """Nobody listens: the store says so, for what is hot and what is cold."""
+    gone = open_store(Settings(database_url=store.engine.url.set(port=1).render_as_string(hide_password=False)))
+    for call in (lambda: gone.insert([new()]), gone.now, gone.announce, lambda: Catalog(gone).get(1)):
+        with pytest.raises(StoreUnavailable) as caught:
+            call()
+        assert str(store.engine.url.password) not in str(caught.value)
+    gone.close()
+
+
+@pytest.mark.parametrize("kind", SERVERS, indirect=True)
+def test_our_sessions_read_what_is_committed(store: SqlStore) -> None:
+    """Whatever the server's default is, our own sessions are READ COMMITTED and speak UTC."""
+    names = {"postgresql": ("transaction_isolation", "TimeZone"), "mysql": ("@@tx_isolation", "@@time_zone")}
+    link = store._links.get()
+    show = "SHOW {}" if store.engine.dialect.name == "postgresql" else "SELECT {}"
+    isolation, zone = (execute(link, show.format(name)) for name in names[store.engine.dialect.name])
+    assert isolation.lower().replace("-", " ") == "read committed"
+    assert zone in {"UTC", "+00:00"}

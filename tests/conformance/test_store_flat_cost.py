@@ -1,0 +1,166 @@
+"""Promise I10: what the next job costs does not grow with the table. Counted, never timed.
+
+SQLite counts steps of its virtual machine, MariaDB rows that its handlers read, PostgreSQL pages that the plans of the
+same statements touch. A b-tree of a million rows is two levels deeper than one of a thousand, and rows of a batch may
+lie on more pages: PostgreSQL may touch three pages more for each probe of an index.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol
+
+import psycopg
+import pytest
+
+from tests.conformance.filling import fill
+from tests.conformance.jobs import PAST, insert, new, take, want
+from tomqueue.job import Claimed
+from tomqueue.store import postgres
+from tomqueue.store.base import Delete, Release, Want
+from tomqueue.store.sql import SqlStore
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.parametrize("kind", ["sqlite", "postgres", "mariadb"], indirect=True),
+]
+
+THOUSAND, MILLION = 1_000, 1_000_000
+BATCH = 10
+
+
+class Counter:
+    """A number that only grows while it is being looked at."""
+
+    value = 0
+
+    def add(self, number: int) -> None:
+        """Count."""
+        self.value += number
+
+
+Meter = Callable[[SqlStore, pytest.MonkeyPatch, Counter], AbstractContextManager[None]]
+
+
+@contextmanager
+def sqlite_steps(store: SqlStore, _patch: pytest.MonkeyPatch, counter: Counter) -> Iterator[None]:
+    """Count the steps of SQLite's virtual machine."""
+    link = store._links.get()
+    link.set_progress_handler(lambda: counter.add(1), 1)
+    yield
+    link.set_progress_handler(None, 0)
+
+
+@contextmanager
+def mariadb_reads(store: SqlStore, _patch: pytest.MonkeyPatch, counter: Counter) -> Iterator[None]:
+    """Count the rows and index entries that MariaDB's handlers read in the store's own session."""
+
+    def reads() -> int:
+        with store._links.get().cursor() as cursor:
+            cursor.execute("SHOW SESSION STATUS LIKE 'Handler_read%'")
+            return sum(int(value) for _, value in cursor.fetchall())
+
+    own = -reads() + reads()  # what it costs to look
+    before = reads()
+    yield
+    counter.add(reads() - before - own)
+
+
+@contextmanager
+def postgres_pages(_store: SqlStore, patch: pytest.MonkeyPatch, counter: Counter) -> Iterator[None]:
+    """Count the pages that PostgreSQL touches: each statement is explained, undone, and then run."""
+    run = postgres.run
+
+    def explained(link: Any, statement: str, parameters: Sequence[Any] = ()) -> Any:
+        transaction = link.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS
+        if transaction:
+            link.execute("SAVEPOINT meter")
+        explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}".encode()
+        plan = link.execute(explain, parameters).fetchone()[0][0]["Plan"]
+        if transaction:
+            link.execute("ROLLBACK TO SAVEPOINT meter")
+        counter.add(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+        return run(link, statement, parameters)
+
+    with patch.context() as within:
+        within.setattr(postgres, "run", explained)
+        yield
+
+
+METERS: dict[str, Meter] = {"sqlite": sqlite_steps, "postgresql": postgres_pages, "mysql": mariadb_reads}
+PROBES = 12
+"""Most index probes of one call: four for the first row of each priority, one for the pick, the claim of ten rows on
+its pages; four for what is due, and four for what is next."""
+
+
+class Cost(Protocol):
+    """Says what a call costs."""
+
+    def __call__(self, call: Callable[[], Any], /) -> int:
+        """Count what ``call`` does."""
+
+
+@pytest.fixture
+def cost(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> Cost:
+    """Give a function that says what a call costs."""
+    meter = METERS[store.engine.dialect.name]
+
+    def counted(call: Callable[[], Any]) -> int:
+        counter = Counter()
+        with meter(store, monkeypatch, counter):
+            call()
+        return counter.value
+
+    return counted
+
+
+def bound(store: SqlStore, small: int) -> int:
+    """Return what a call may cost on a large table when it costs ``small`` on a small one."""
+    deeper = 3 * PROBES if store.engine.dialect.name == "postgresql" else 0
+    return small + small // 20 + deeper
+
+
+def costs_of_a_turn(store: SqlStore, cost: Cost) -> dict[str, int]:
+    """Measure what a worker does again and again: a look that finds ten, their ends, a due look."""
+    insert(store, *(new(run_at=PAST) for _ in range(2 * BATCH)))
+    wanted: Want = want(limit=BATCH, worker=1)
+    claimed: list[Claimed] = []
+    costs = {
+        "due look": cost(lambda: store.announce(BATCH)),
+        "take": cost(lambda: claimed.extend(take(store, wanted, 7))),
+        "take past the mark": cost(lambda: claimed.extend(take(store, wanted, 7))),
+        "claim by key": 0,
+        "empty look": cost(lambda: take(store, want("empty", limit=BATCH))),
+    }
+    assert len(claimed) == 2 * BATCH
+    endings = [Delete(job.id, 7) for job in claimed[1:]]
+    costs["finish"] = cost(lambda: store.finish(endings))
+    costs["retry"] = cost(lambda: store.finish([Release(id=claimed[0].id, token=7, attempts=1)]))
+    costs["claim by key"] = cost(lambda: store.claim([claimed[0].id], 1, 8))
+    store.finish([Delete(claimed[0].id, 8)])
+    store.announce()
+    return costs
+
+
+def test_a_turn_costs_the_same_in_a_small_and_a_large_table(store: SqlStore, cost: Cost) -> None:
+    """With a thousand times the rows that are ready, future and failed, a turn reads as much."""
+    fill(store, ready=THOUSAND, future=THOUSAND, failed=100)
+    small = costs_of_a_turn(store, cost)
+    fill(store, ready=MILLION, future=MILLION, failed=MILLION // 10)
+    large = costs_of_a_turn(store, cost)
+    assert {what: large[what] for what in small if large[what] > bound(store, small[what])} == {}, (small, large)
+
+
+@pytest.mark.parametrize("workers", [1, 24])
+def test_claimed_rows_at_the_head_are_not_read_again(store: SqlStore, cost: Cost, workers: int) -> None:
+    """Past its mark a worker reads neither its own claims nor, twice, those of others."""
+    fill(store, ready=20_000, future=1, failed=1)
+    fresh = cost(lambda: take(store, want(limit=BATCH, worker=99), 99))
+    wanted = [want(limit=256, worker=worker) for worker in range(workers)]
+    for turn in wanted:
+        assert len(take(store, turn, turn.worker + 1)) == 256
+    for turn in (wanted[-1], wanted[0]):
+        turn.limit = BATCH
+        take(store, turn, 50)  # reads the claims of the others once
+        again = cost(lambda turn=turn: take(store, turn, 51))  # type: ignore[misc]
+        assert again <= bound(store, fresh), (fresh, again)
