@@ -53,8 +53,12 @@ def row(what: str, unit: str, rounds: int, measure: Callable[[], float]) -> None
 
 
 def print_row(what: str, unit: str, values: list[float]) -> None:
-    shown = " ".join(f"{value:,.4g}" for value in values)
-    print(f"| {what} | {statistics.median(values):,.4g} {unit} | {shown} |", flush=True)
+    shown = " ".join(map(figure, values))
+    print(f"| {what} | {figure(statistics.median(values))} {unit} | {shown} |", flush=True)
+
+
+def figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def percentile(values: list[float], percent: int) -> float:
@@ -62,7 +66,7 @@ def percentile(values: list[float], percent: int) -> float:
 
 
 def enqueue_singly(number: int) -> float:
-    from app import noop
+    from bench_app import noop
 
     clear()
     began = time.perf_counter()
@@ -72,7 +76,7 @@ def enqueue_singly(number: int) -> float:
 
 
 def enqueue_in_bulk(number: int) -> float:
-    from app import noop, tq
+    from bench_app import noop, tq
 
     clear()
     began = time.perf_counter()
@@ -82,7 +86,7 @@ def enqueue_in_bulk(number: int) -> float:
 
 def drain(number: int) -> tuple[float, float]:
     """Return jobs a second from the first to the last, and the CPU that each costs beyond starting and stopping."""
-    from app import tq
+    from bench_app import tq
 
     clear()
     empty = cpu_of(lambda: run("workoff", "-p", "1"))
@@ -107,12 +111,14 @@ def idle(seconds: float) -> tuple[float, float]:
         before = cpu_ticks(child), cpu_ticks(process.pid)
         time.sleep(seconds)
         after = cpu_ticks(child), cpu_ticks(process.pid)
-    worker, supervisor = ((late - early) / CLOCK_TICKS / seconds * 100 for early, late in zip(before, after, strict=True))
+    worker, supervisor = (
+        (late - early) / CLOCK_TICKS / seconds * 100 for early, late in zip(before, after, strict=True)
+    )
     return worker, supervisor
 
 
 def latency(number: int, starts: Path) -> list[float]:
-    from app import stamp, tq
+    from bench_app import stamp, tq
 
     clear()
     committed: dict[int, float] = {}
@@ -124,8 +130,11 @@ def latency(number: int, starts: Path) -> list[float]:
             committed[count] = time.time()
         while tq.jobs.count():
             time.sleep(0.05)
-    began = dict(map(float, line.split()) for line in starts.read_text().splitlines())
-    return [(began[float(count)] - committed[count]) * 1000 for count in committed]
+    began: dict[int, float] = {}
+    for line in starts.read_text().splitlines():
+        number_text, moment = line.split()
+        began[int(number_text)] = float(moment)
+    return [(began[count] - committed[count]) * 1000 for count in committed]
 
 
 def clear() -> None:
@@ -133,7 +142,7 @@ def clear() -> None:
 
 
 def command(*words: str) -> list[str]:
-    return [sys.executable, "-m", "tomqueue", "--app", "app:tq", "--log-level", "error", *words]
+    return [sys.executable, "-m", "tomqueue", "--app", "bench_app:tq", "--log-level", "error", *words]
 
 
 def run(*words: str) -> None:

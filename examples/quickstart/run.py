@@ -26,7 +26,8 @@ def main() -> int:
     command = [sys.executable, "-m", "tomqueue", "--app", "app:tq", "--log-level", "critical", "workoff"]
     with subprocess.Popen([*command, "--processes", str(WORKERS)], cwd=HERE) as supervisor:
         watch(supervisor, len(files))
-    report(len(files), time.monotonic() - began)
+    if supervisor.returncode == 0:
+        report(len(files), time.monotonic() - began)
     return supervisor.returncode
 
 
@@ -65,7 +66,7 @@ def report(total: int, seconds: float) -> None:
         print_failed()
         print_longest(connection)
     engine.dispose()
-    print("\nWhere to look next, in examples/quickstart:")
+    print(f"\nWhere to look next (in {HERE.name}/, the command is {Path(sys.executable).with_name('tomqueue')}):")
     print("  tomqueue --app app:tq jobs list --failed    the jobs that are kept because they failed")
     print("  tomqueue --app app:tq jobs show ID          one of them, with its error")
     print("  tomqueue --app app:tq explain ID            why it is not running")

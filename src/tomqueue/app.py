@@ -8,7 +8,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, dataclass_trans
 from tomqueue.declaring import Declare
 from tomqueue.definition import Definition, JobOptions, Options, OverrideOptions, Overrides, Prepared, Registry
 from tomqueue.enqueue.drafts import Drafts
-from tomqueue.enqueue.enqueuing import Enqueuing
+from tomqueue.enqueue.enqueuing import Enqueuing, one_caller
 from tomqueue.enqueue.inline import Inline
 from tomqueue.enqueue.persist import Persist
 from tomqueue.enqueue.publish import Publish
@@ -100,13 +100,13 @@ class TomQueue:
 
     def enqueue_many(self, prepared: Iterable[Prepared], *, session: Any = None, connection: Any = None) -> list[Job]:
         """Enqueue prepared calls in one transaction (the caller's, if given); return their jobs in the same order."""
-        return self._enqueuing.enqueue_many(prepared, session if session is not None else connection)
+        return self._enqueuing.enqueue_many(prepared, one_caller(session, connection))
 
     async def aenqueue_many(
         self, prepared: Iterable[Prepared], *, session: Any = None, connection: Any = None
     ) -> list[Job]:
         """Enqueue many from asynchronous code."""
-        return await self._enqueuing.aenqueue_many(prepared, session if session is not None else connection)
+        return await self._enqueuing.aenqueue_many(prepared, one_caller(session, connection))
 
     # Observing ----------------------------------------------------------------------------------------
 

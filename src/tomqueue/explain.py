@@ -104,11 +104,7 @@ def held(scene: Scene) -> Finding | None:
     """Tell of a job that waits for a limit or for another job."""
     if scene.job.state is not State.HELD:
         return None
-    return Finding(
-        code="held",
-        text="it is held: it waits for a limit or for another job",
-        cure=f"to run it all the same: `tomqueue jobs retry {scene.job.id}`",
-    )
+    return Finding(code="held", text="it is held: it waits for a limit or for another job")
 
 
 def parked(scene: Scene) -> Finding | None:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+import traceback
 from typing import Protocol
 
 __all__ = ["ExceptionReporter", "Reporting"]
@@ -23,17 +24,17 @@ class Reporting:
     def __init__(self, logger: logging.Logger) -> None:
         self.logger = logger
         self.reporter: ExceptionReporter | None = None
-        self._told: dict[tuple[type[BaseException], str], float] = {}
+        self._told: dict[str, float] = {}
 
     def report(self, error: BaseException) -> None:
         """Log an internal error and notify the reporter, unless the same was told a moment ago."""
-        key = (type(error), str(error))
+        told = "".join(traceback.format_exception_only(error)).strip()  # also when the error's own text raises
         now = time.monotonic()
-        if now - self._told.get(key, -QUIET) < QUIET:
+        if now - self._told.get(told, -QUIET) < QUIET:
             return
         self._told = {known: at for known, at in self._told.items() if now - at < QUIET}
-        self._told[key] = now
-        self.logger.error("%s: %s", type(error).__name__, error, exc_info=error)
+        self._told[told] = now
+        self.logger.error("%s", told, exc_info=error)
         self.notify(error)
 
     def notify(self, error: BaseException) -> None:

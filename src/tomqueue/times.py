@@ -13,8 +13,8 @@ LONGEST = timedelta(days=36_500)
 
 
 def span(seconds: float) -> str:
-    """Return a span in its largest unit: ``59 s``, ``3 min``, ``1 day``, ``2 years``."""
-    whole = int(seconds)
+    """Return a span in whole ones of its largest unit: ``59 s``, ``3 min``, ``1 day``, ``2 years``."""
+    whole = round(seconds)
     for unit, size in UNITS:
         if number := whole // size:
             return f"{number:,} {unit}{'s' if unit in PLURALS and number > 1 else ''}"

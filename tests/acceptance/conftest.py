@@ -28,5 +28,5 @@ def make_site(tmp_path: Path, sqlite_url: str) -> Iterator[MakeSite]:
 
 @pytest.fixture
 def site(make_site: MakeSite) -> Site:
-    """A site with the usual settings."""
+    """Make a site with the usual settings."""
     return make_site()

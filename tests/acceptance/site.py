@@ -15,7 +15,7 @@ from tomqueue import TomQueue
 PATIENCE = 30.0
 """Seconds until a test gives up on an event; a passing test never waits so long."""
 
-APP = '''
+APP = """
 import os, socket, sys, time
 from pathlib import Path
 from tomqueue import JobContext, JobInterrupted, TomQueue
@@ -70,7 +70,7 @@ def fails():
 def grow(megabytes: int):
     tq.ballast = bytearray(os.urandom(1024) * 1024 * megabytes)
     write(f"grow pid={os.getpid()}")
-'''
+"""
 
 
 class Site:
@@ -121,6 +121,9 @@ class Site:
             )
         try:
             yield Running(process, log)
+        except BaseException:
+            print(log.read_text())  # pytest shows it with the failure
+            raise
         finally:
             if process.poll() is None:
                 process.kill()
@@ -132,7 +135,7 @@ class Site:
 
     def wait_for_lines(self, number: int, start: str = "") -> list[str]:
         """Wait until jobs wrote so many lines that begin with ``start``."""
-        wait_until(lambda: len(self.lines(start)) >= number, f"{number} lines {start!r}; there are {self.lines()}")
+        wait_until(lambda: len(self.lines(start)) >= number, f"{number} lines that begin with {start!r}")
         return self.lines(start)
 
     def wait_until_empty(self) -> None:
@@ -187,16 +190,21 @@ def field_of(line: str, name: str) -> int:
     return int(line.partition(f"{name}=")[2].split()[0])
 
 
-def note(text: str) -> None: ...
+def note(text: str) -> None:
+    """Stand for the job of this name: only its signature counts here."""
 
 
-def slow(text: str, seconds: float) -> None: ...
+def slow(text: str, seconds: float) -> None:
+    """Stand for the job of this name."""
 
 
-def grow(megabytes: int) -> None: ...
+def grow(megabytes: int) -> None:
+    """Stand for the job of this name."""
 
 
 def nothing(name: str) -> Callable[[], None]:
+    """Return a stand-in for a job without arguments."""
+
     def job() -> None: ...
 
     job.__qualname__ = name

@@ -65,9 +65,9 @@ def test_a_second_interrupt_ends_everything_now(make_site: MakeSite) -> None:
 
 
 def test_a_killed_child_is_charged_and_its_job_runs_elsewhere(site: Site) -> None:
-    """kill -9: the job that ran starts again in another process, as its second attempt."""
+    """After kill -9 the job that ran starts again in another process, as its second attempt."""
     site.enqueue("slow", "victim", 2)
-    with site.started("run", "-p", "2") as running:
+    with site.started("run", "-p", "2"):
         first = site.wait_for_lines(1, "begin")[0]
         os.kill(field_of(first, "pid"), signal.SIGKILL)
         killed = time.monotonic()
@@ -107,7 +107,7 @@ def test_a_job_that_kills_its_process_is_failed_after_three_crashes(site: Site) 
 
 
 def test_children_die_with_their_supervisor_and_a_new_one_takes_over(site: Site) -> None:
-    """kill -9 of the supervisor: no child survives it, and when the lease is over the job runs again, uncharged."""
+    """After kill -9 of the supervisor no child survives it, and when the lease is over the job runs again, uncharged."""
     job = site.enqueue("slow", "orphan", 60)
     with site.started("run", "-p", "2") as running:
         site.wait_for_lines(1, "begin")
@@ -224,7 +224,7 @@ def test_threads_run_jobs_side_by_side(site: Site) -> None:
 
 
 def test_workoff_ends_when_nothing_is_ready(site: Site) -> None:
-    """workoff runs what is ready, leaves what is scheduled, and exits with 0."""
+    """The command runs what is ready, leaves what is scheduled, and exits with 0."""
     site.enqueue("note", "now")
     later = site.enqueue("note", "later", delay=3600)
     site.run("workoff", "-p", "2")

@@ -216,3 +216,26 @@ def test_a_row_is_read_while_another_transaction_writes_it(store: SqlStore, cata
         connection.execute(store.tables.jobs.update().values(priority=0))
         assert catalog.get(job).priority is Priority.NORMAL
         assert row(store, job).priority == 1
+
+
+def test_pieces_are_of_the_jobs_that_are_there(store: SqlStore, catalog: Catalog) -> None:
+    """Every job that fits is in one piece; one that comes meanwhile is in none."""
+    ids = insert(store, *(new("a" if i % 2 else "b") for i in range(1210)))
+    pieces = catalog.pieces(Filter(name="a"))
+    first = next(pieces)
+    insert(store, new("a"))
+    assert first + [job for piece in pieces for job in piece] == ids[1::2]
+
+
+def test_the_jobs_ahead_are_counted(store: SqlStore, catalog: Catalog) -> None:
+    """More urgent ones, and earlier ones of the same priority, of the same queue, are ahead."""
+    high, first, second, _ = insert(store, new(priority=HIGH), new(), new(), new(queue="other", priority=HIGH))
+    insert(store, new(delay=3600, priority=HIGH))
+    assert [catalog.ahead(catalog.get(job)) for job in (high, first, second)] == [0, 1, 2]
+
+
+def test_ready_jobs_are_counted_by_queue(store: SqlStore, catalog: Catalog) -> None:
+    """Queues that are paused, and jobs that are not ready, do not count."""
+    insert(store, new(queue="a"), new(queue="a"), new(queue="b"), new(queue="c", delay=3600))
+    catalog.pause("b")
+    assert catalog.ready_counts() == {"a": 2}

@@ -26,7 +26,7 @@ from tests.conformance.jobs import (
     want,
 )
 from tomqueue.job import Claimed
-from tomqueue.store.base import Answer, Delete, Release
+from tomqueue.store.base import Answer, Delete, Ending, Release
 from tomqueue.store.catalog import Catalog, Filter
 from tomqueue.store.sql import SqlStore
 
@@ -227,7 +227,11 @@ def test_a_take_finishes_in_its_transaction(store: SqlStore) -> None:
     """Endings and the next claim are one transaction: each ending is answered at its place."""
     insert(store, new("1"), new("2"), new("3"), new("4"))
     one, two, three = take(store, want(limit=3), token=7)
-    endings = [Delete(one.id, 7), Delete(two.id, 8), Release(id=three.id, token=7, attempts=3, run_at=FUTURE)]
+    endings: list[Ending] = [
+        Delete(one.id, 7),
+        Delete(two.id, 8),
+        Release(id=three.id, token=7, attempts=3, run_at=FUTURE),
+    ]
     claimed, held = store.take(want(), 9, lambda _: None, endings)
     assert held == [True, False, True]
     assert names(claimed) == ["4"]

@@ -11,12 +11,14 @@ from typing import Any, Protocol
 
 import psycopg
 import pytest
+from sqlalchemy import event
 
 from tests.conformance.filling import fill
 from tests.conformance.jobs import PAST, insert, new, take, want
 from tomqueue.job import Claimed
 from tomqueue.store import postgres
 from tomqueue.store.base import Delete, Release, Want
+from tomqueue.store.catalog import Catalog
 from tomqueue.store.sql import SqlStore
 
 pytestmark = [
@@ -149,6 +151,23 @@ def test_a_turn_costs_the_same_in_a_small_and_a_large_table(store: SqlStore, cos
     fill(store, ready=MILLION, future=MILLION, failed=MILLION // 10)
     large = costs_of_a_turn(store, cost)
     assert {what: large[what] for what in small if large[what] > bound(store, small[what])} == {}, (small, large)
+
+
+def test_a_starting_worker_reads_parked_jobs_only(store: SqlStore, catalog: Catalog) -> None:
+    """What a starting worker asks is a range of the due index, whatever else is in the table."""
+    fill(store, ready=20_000, future=20_000, failed=20_000)
+    explain = "EXPLAIN QUERY PLAN " if store.engine.dialect.name == "sqlite" else "EXPLAIN "
+    plans: list[str] = []
+
+    def explained(_conn: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith("UPDATE"):
+            cursor.execute(explain + statement, parameters)
+            plans.append(str(cursor.fetchall()))
+
+    event.listen(store.engine, "before_cursor_execute", explained)
+    assert catalog.unpark(["greet"]) == 0
+    (plan,) = plans
+    assert "tomqueue_jobs_due" in plan
 
 
 @pytest.mark.parametrize("workers", [1, 24])

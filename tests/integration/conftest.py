@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.harness import Reporter, make_app
 
+from tests.harness import Reporter, make_app
 from tomqueue import TomQueue
 
 

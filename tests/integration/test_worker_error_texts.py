@@ -1,8 +1,8 @@
 """Whatever a job raises, its text can be stored and the row is let go."""
 
 import pytest
-from tests.harness import Reporter, row, work
 
+from tests.harness import Reporter, row, work
 from tomqueue import Discard, TomQueue
 
 
@@ -66,7 +66,7 @@ def test_the_traceback_begins_with_the_job(tq: TomQueue) -> None:
     @tq.job
     def fail() -> None:
         try:
-            {}["missing"]
+            {"there": 1}["missing"]
         except KeyError as error:
             raise ValueError("wrong key") from error
 

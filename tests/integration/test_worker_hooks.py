@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from tests.harness import Reporter, record_events, row, work
 
+from tests.harness import Reporter, record_events, row, work
 from tomqueue import JobContext, State, TomQueue
 
 calls: list[str] = []

@@ -1,6 +1,7 @@
 """``package.module:tq`` → TomQueue, with errors that say what is wrong and what to do."""
 
 import importlib
+import os
 import sys
 import traceback
 from difflib import get_close_matches
@@ -44,6 +45,8 @@ def imported(name: str) -> ModuleType:
                 f"no module is called {error.name!r} in {directory} or on Python's path: {cure}"
             ) from error
         raise failed(name, error) from error
+    except SettingsError:
+        raise  # it names the setting, which may come from the environment
     except (Exception, SystemExit) as error:
         raise failed(name, error) from error
 
@@ -56,8 +59,8 @@ def failed(name: str, error: BaseException) -> TomQueueError:
 def place(error: BaseException) -> str:
     """Return the file and line where an import failed; a syntax error names them itself."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<frozen")]
-    here = (__file__, importlib.__file__)
-    theirs = [frame for frame in frames if frame.filename not in here]
+    ours = tuple(f"{folder}{os.sep}" for folder in (Path(__file__).parents[1], Path(importlib.__file__).parent))
+    theirs = [frame for frame in frames if not frame.filename.startswith(ours)]
     return f" ({theirs[-1].filename}, line {theirs[-1].lineno})" if theirs else ""
 
 

@@ -36,8 +36,8 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as text; line breaks of the message cannot pretend to be records of their own."""
-        job_id = getattr(record, "job_id", None)
-        record.job = "" if job_id is None else f" [job {job_id} {record.job_name} #{record.attempt}]"
+        job_id, name, attempt = (getattr(record, field, None) for field in FIELDS)
+        record.job = "" if job_id is None else f" [job {job_id} {name} #{attempt}]"
         record.msg, record.args = printable(record.getMessage()), None
         return super().format(record)
 

@@ -20,7 +20,7 @@ from tomqueue.store.open import masked
 
 __all__ = ["command", "main"]
 
-LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 FAILED, USAGE, NOT_FOUND = 1, 2, 3
 """Exit codes beside 0: a check or the command failed; the command line or a setting is wrong; no such job or queue."""
 
@@ -90,7 +90,12 @@ def usage(error: click.UsageError) -> str:
 @click.group(cls=CommandLine, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--app", envvar="TOMQUEUE_APP", metavar="MODULE:TQ", help="The application: package.module:tq.")
 @click.option("--database-url", metavar="URL", help="A database instead of an application.")
-@click.option("--log-level", envvar="TOMQUEUE_LOG_LEVEL", type=click.Choice(LOG_LEVELS, case_sensitive=False))
+@click.option(
+    "--log-level",
+    envvar="TOMQUEUE_LOG_LEVEL",
+    type=click.Choice(LOG_LEVELS, case_sensitive=False),
+    help="What is logged to standard error; debug shows tracebacks, too.",
+)
 @click.version_option(package_name="tomqueue", message="%(prog)s %(version)s")
 @click.pass_context
 def command(ctx: click.Context, app: str | None, database_url: str | None, log_level: str | None) -> None:

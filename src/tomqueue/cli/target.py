@@ -6,7 +6,7 @@ from pathlib import Path
 from tomqueue.app import TomQueue
 from tomqueue.cli.load import load_app
 from tomqueue.definition import Registry
-from tomqueue.errors import SchemaError, SettingsError
+from tomqueue.errors import SettingsError, StoreUnavailable
 from tomqueue.settings import read_settings
 from tomqueue.store.catalog import Catalog
 from tomqueue.store.leases import Leases
@@ -88,9 +88,9 @@ class Target:
 
 
 def refuse_missing_file(store: SqlStore) -> None:
-    """Raise SchemaError when there is no such SQLite file: connecting would make an empty one."""
+    """Raise StoreUnavailable when there is no such SQLite file: connecting would make an empty one."""
     url = store.engine.url
     if url.get_backend_name() != "sqlite" or url.database is None or url.database.startswith("file:"):
         return
     if not Path(url.database).exists():
-        raise SchemaError(f"there is no database {url.database}: check the URL, or let `tomqueue migrate` make it")
+        raise StoreUnavailable(f"there is no database {url.database}: check the URL, or let `tomqueue migrate` make it")

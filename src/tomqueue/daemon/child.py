@@ -46,7 +46,7 @@ def drain(board: Board, grace: float) -> None:
 def wait_for_lease(board: Board) -> None:
     """Wait until the supervisor has written this process into the leases table."""
     give_up = boot_time() + LEASE_WITHIN
-    while not board.has_lease() and boot_time() < give_up:
+    while not board.has_lease() and not board.lease_lost and boot_time() < give_up:
         time.sleep(0.005)
 
 

@@ -1,6 +1,7 @@
 """Renews the leases of a supervisor's children, on a connection and in a thread of its own."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from tomqueue.service import Repeating, boot_time
 from tomqueue.store.leases import Leases
@@ -60,5 +61,8 @@ class Heartbeat:
         if self._connected_since is None:
             self._connected_since = began
         for worker, board in boards.items():
-            # a row that is gone was taken over: its child must die before it touches what is not its own
-            board.lease_until = began + self._lease - MARGIN if worker in renewed else 0.0
+            with suppress(ValueError):  # the board of a child that has died meanwhile is closed
+                if worker in renewed:
+                    board.lease_until = began + self._lease - MARGIN
+                else:  # taken over: the child must die before it touches what is not its own
+                    board.lose_lease()

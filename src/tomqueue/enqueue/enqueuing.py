@@ -13,7 +13,7 @@ from tomqueue.store.atomic import current_transaction
 from tomqueue.store.callers import run_in_callers, synchronous_connection
 from tomqueue.store.sql import SqlStore
 
-__all__ = ["Enqueuing"]
+__all__ = ["Enqueuing", "one_caller"]
 
 
 class Enqueuing:
@@ -67,7 +67,14 @@ class Enqueuing:
 
 def caller_of(prepared: Prepared) -> Any:
     """Return the session or connection that a call names."""
-    return prepared.overrides.session if prepared.overrides.session is not None else prepared.overrides.connection
+    return one_caller(prepared.overrides.session, prepared.overrides.connection)
+
+
+def one_caller(session: Any, connection: Any) -> Any:
+    """Return the one that is given; raise EnqueueError if both are."""
+    if session is not None and connection is not None:
+        raise EnqueueError("session and connection are both given: give one of them")
+    return connection if session is None else session
 
 
 def check_no_caller(prepared: Iterable[Prepared]) -> None:

@@ -1,4 +1,7 @@
-"""Layer: run at once what is not to be delayed (``delay_jobs=False``, Delayed::Job's way in tests and consoles)."""
+"""Layer: run at once what is not to be delayed (``delay_jobs=False``, Delayed::Job's way in tests and consoles).
+
+The ``enqueue`` hook of a class job comes first, whichever way its job goes, and may still change the draft.
+"""
 
 from collections.abc import Callable
 
@@ -19,6 +22,9 @@ class Inline:
         """Run what is not delayed; what it raises reaches the caller."""
         drafts, delayed = request.drafts, []
         for draft in drafts:
+            hook = getattr(draft.instance, "enqueue", None)
+            if hook is not None:
+                hook(draft)
             if self._is_delayed(draft):
                 delayed.append(draft)
             else:

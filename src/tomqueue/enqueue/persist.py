@@ -27,9 +27,6 @@ class Persist:
         proceed(request)
 
     def _row(self, draft: Draft) -> NewJob:
-        hook = getattr(draft.instance, "enqueue", None)
-        if hook is not None:
-            hook(draft)
         size = len(draft.payload.encode())
         if size > self._most:
             raise PayloadTooLarge(

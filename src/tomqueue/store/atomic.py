@@ -29,7 +29,7 @@ class AtomicTransaction:
         """The connection; its transaction begins with the first use."""
         if self._connection is None:
             with self._store.translating():
-                self._connection = self._store.engine.connect().execution_options(tomqueue_write=True)
+                self._connection = self._store.connected().execution_options(tomqueue_write=True)
                 self._connection.begin()
         return self._connection
 
@@ -40,7 +40,10 @@ class AtomicTransaction:
         return self._session
 
     def commit(self, ending: Ending | None) -> None:
-        """Finish the row (a job that runs inline has none) and commit all. Raises ClaimLost, with nothing changed, when the row is no longer ours."""
+        """Finish the row (a job that runs inline has none) and commit all.
+
+        Raises ClaimLost, with nothing changed, when the row is no longer ours.
+        """
         try:
             if self._session is not None:
                 self._session.flush()  # what the database says to the job's own writes is the job's error

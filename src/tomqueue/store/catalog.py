@@ -5,12 +5,13 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, false, func, not_, select, true, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, false, func, not_, select, text, true, update
 from sqlalchemy.exc import IntegrityError
 
 from tomqueue.errors import JobNotFound, JobStateError
 from tomqueue.job import Job, State
 from tomqueue.store.rows import job_of
+from tomqueue.store.schema import UNANNOUNCED
 from tomqueue.store.sql import PRIORITIES, SqlStore
 
 __all__ = ["Catalog", "Filter", "QueueRow", "StatsRow"]
@@ -86,7 +87,7 @@ class Catalog:
 
     def retry(self, job_id: int) -> Job:
         """Make a failed, parked or scheduled job ready now, with all its attempts. Raises JobStateError if it runs."""
-        self._change(job_id, self._unlocked(), self._retried(), "retried")
+        self._change(job_id, and_(self._unlocked(), not_(self._jobs.c.held)), self._retried(), "retried")
         return self.get(job_id)
 
     def cancel(self, job_id: int, reason: str = "cancelled") -> Job:
@@ -188,8 +189,9 @@ class Catalog:
         # a parked row is among the unannounced ones, due within the longest back-off: short ranges of the due index
         due_at = jobs.c.get("due_at", jobs.c.run_at)
         due = and_(jobs.c.priority.in_(PRIORITIES), due_at <= now + LONGEST_PARK)
-        parked = and_(jobs.c.parked_at.is_not(None), jobs.c.announced_at.is_(None), jobs.c.failed_at.is_(None))
-        known = and_(due, parked, not_(jobs.c.held), jobs.c.name.in_(names))
+        # in the very words of the partial index, for SQLite
+        parked = and_(jobs.c.parked_at.is_not(None), text(UNANNOUNCED))
+        known = and_(due, parked, jobs.c.name.in_(names))
         with self._store.writing() as connection:
             statement = update(jobs).where(known, self._unlocked())
             return connection.execute(statement.values(parked_at=None, run_at=now, updated_at=now)).rowcount
@@ -283,8 +285,7 @@ class Catalog:
 
     def _refuse(self, job_id: int, done: str) -> None:
         state = self.get(job_id).state
-        cure = "wait until it has ended" if state is State.RUNNING else "it has ended already"
-        raise JobStateError(f"job {job_id} is {state} and cannot be {done}: {cure}")
+        raise JobStateError(f"job {job_id} is {state} and cannot be {done}: {CURES.get(state, 'look again')}")
 
     def _counts(self, connection: Connection) -> dict[str, dict[State, int]]:
         counts: dict[str, dict[State, int]] = {}
@@ -308,6 +309,11 @@ class Catalog:
 
 
 STATES = list(State)
+CURES = {
+    State.RUNNING: "wait until it has ended",
+    State.FAILED: "it will not run anyway",
+    State.HELD: "it is released by what it waits for",
+}
 LONGEST_PARK = timedelta(minutes=5)
 WAITING: dict[str, None] = {"announced_at": None, "failed_at": None, "parked_at": None}
 """What a row's columns become when a person changes it: it is announced again once due."""

@@ -74,7 +74,12 @@ def is_autocommit(connection: Connection) -> bool:
     if dbapi is None or detect is None or not detect(dbapi):
         return False
     # an SQLite connection without isolation level is in a transaction if someone sent BEGIN
-    return not getattr(connection.connection.driver_connection, "in_transaction", False)
+    return not is_in_transaction(connection.dialect, dbapi)
+
+
+def is_in_transaction(dialect: Dialect, dbapi: Any) -> bool:
+    """Say whether the driver knows of an open transaction; of those we meet, only sqlite3 and aiosqlite would."""
+    return bool(getattr(dialect.get_driver_connection(dbapi), "in_transaction", False))
 
 
 def waiting_of(connection: Connection) -> Waiting:
@@ -131,9 +136,10 @@ def roll_back_open(dialect: Dialect, link: Any) -> None:
     """Roll back a transaction that survived its failed COMMIT, as on SQLite.
 
     SQLAlchemy holds it ended and sends no ROLLBACK (``RootTransaction.rollback``): the caller's next commit would
-    bring back what the caller believes rolled back. Of the drivers only sqlite3 and aiosqlite have ``in_transaction``.
+    bring back what the caller believes rolled back.
     """
-    if getattr(getattr(link, "driver_connection", None), "in_transaction", False):
+    dbapi = getattr(link, "dbapi_connection", None)
+    if dbapi is not None and is_in_transaction(dialect, dbapi):
         with suppress(Exception):  # the caller is to see why COMMIT failed
             dialect.do_rollback(link)
 

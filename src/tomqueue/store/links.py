@@ -48,6 +48,8 @@ class Links:
 
     def close(self) -> None:
         """Close the connections of every thread."""
+        if self._pid != os.getpid():
+            self._forget_the_parents()
         with self._lock:
             links, self._open = self._open, []
         self._local = threading.local()
@@ -63,8 +65,12 @@ class Links:
 
 
 def detached(engine: Engine) -> Any:
-    """Return a DBAPI connection made by ``engine`` that its pool forgets."""
-    fairy = engine.raw_connection()
+    """Return a new DBAPI connection, made and prepared as those of ``engine``, that no pool knows.
+
+    It comes from a pool of its own: the Engine's may be used up by the very transaction that enqueues, or hold
+    just one connection for everybody.
+    """
+    fairy = engine.pool.recreate().connect()
     fairy.detach()
     return fairy.dbapi_connection
 

@@ -55,7 +55,7 @@ def migrate(engine: Engine, tables: Tables) -> tuple[int | None, int]:
                 connection.execute(tables.version.delete())
                 connection.execute(tables.version.insert().values(version=SCHEMA_VERSION))
     except DBAPIError as error:
-        raise StoreUnavailable(f"the migration did not happen: {error.orig}") from error
+        raise StoreUnavailable(f"the migration of {engine.url!r} did not happen: {error.orig}") from error
     return before, SCHEMA_VERSION
 
 

@@ -4,10 +4,11 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from tomqueue.errors import SettingsError
+from tomqueue.errors import SettingsError, StoreUnavailable
 from tomqueue.settings import Settings
 from tomqueue.store.links import detached
 from tomqueue.store.migrate import check_schema, installed_version, migrate
@@ -42,6 +43,8 @@ STORES: dict[str, Callable[[Engine, Settings], SqlStore]] = {
 CONNECT_TIMEOUT = 10
 """Seconds until a host that does not answer is an error, unless the URL says otherwise."""
 SECRET = re.compile(r"(:)(?!//)[^\s:]\S*(?=@)|(\b(?:password|passwd|pwd|sslpassword)=)[^&\s'\"]+", re.IGNORECASE)
+MIGRATION_TIMEOUT = 5.0
+"""Seconds that the first use of a new SQLite file waits for its lock."""
 EXTRAS = {"psycopg": "postgres", "MySQLdb": "mysql", "pymysql": "pymysql"}
 
 
@@ -78,7 +81,7 @@ def ready_store(settings: Settings, engine: Any = None) -> SqlStore:
         with store.reading() as connection:
             version = installed_version(connection, store.tables)
         if version is None and store.engine.dialect.name == "sqlite":
-            migrate(store.engine, store.tables)
+            make_tables(settings, engine)
         with store.reading() as connection:
             check_schema(connection, store.tables)
     except BaseException:
@@ -91,6 +94,21 @@ def url_of(engine: Any) -> str:
     """Return the URL of an Engine or AsyncEngine, its password included."""
     url: URL = engine.url
     return url.render_as_string(hide_password=False)
+
+
+def make_tables(settings: Settings, engine: Any) -> None:
+    """Make the tables in a new SQLite file; wait a little only, for the lock may be that of the caller itself."""
+    timeout = min(settings.database_timeout, MIGRATION_TIMEOUT)
+    store = open_store(msgspec.structs.replace(settings, database_timeout=timeout), engine)
+    try:
+        migrate(store.engine, store.tables)
+    except StoreUnavailable as error:
+        raise StoreUnavailable(
+            f"TomQueue's tables are not in {store.engine.url.database} yet: {error}. If it is the transaction "
+            "that enqueues which holds the lock, run `tomqueue migrate` first"
+        ) from error
+    finally:
+        store.close()
 
 
 def parsed(text: str) -> URL:

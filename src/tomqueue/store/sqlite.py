@@ -33,7 +33,7 @@ from tomqueue.store.statements import (
 __all__ = ["SqliteStore", "now_micros"]
 
 UNAVAILABLE = {
-    sqlite3.SQLITE_BUSY: "another process holds its lock",
+    sqlite3.SQLITE_BUSY: "another transaction holds its lock",
     sqlite3.SQLITE_LOCKED: "another connection holds its lock",
     sqlite3.SQLITE_READONLY: "it is read-only",
     sqlite3.SQLITE_FULL: "the disk is full",

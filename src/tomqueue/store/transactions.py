@@ -1,5 +1,6 @@
 """Transactions on the store's own connections, by the driver for what is hot and by SQLAlchemy for what is cold."""
 
+import os
 import random
 import time
 from abc import ABC, abstractmethod
@@ -25,6 +26,7 @@ class Transactions(ABC):
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._links = Links(self._connect)
+        self._pid = os.getpid()
 
     @abstractmethod
     def _connect(self) -> Any:
@@ -49,21 +51,34 @@ class Transactions(ABC):
     def close(self) -> None:
         """Close the connections of every thread."""
         self._links.close()
+        self._forget_the_parents()
         self.engine.dispose()
 
     # For what is cold: SQLAlchemy ---------------------------------------------------------------------
 
+    def connected(self) -> Connection:
+        """Return a Connection of our own Engine."""
+        self._forget_the_parents()
+        return self.engine.connect()
+
+    def _forget_the_parents(self) -> None:
+        """Leave pooled connections that were opened before a fork to the parent."""
+        if self._pid != os.getpid():
+            self._inherited = self.engine.pool  # kept: closing its connections here would end the parent's sessions
+            self.engine.dispose(close=False)
+            self._pid = os.getpid()
+
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Open a short transaction that only reads."""
-        with self.translating(), self.engine.connect() as connection:
+        with self.translating(), self.connected() as connection:
             with connection.execution_options(tomqueue_write=False).begin():
                 yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Open a short transaction that may write."""
-        with self.translating(), self.engine.connect() as connection:
+        with self.translating(), self.connected() as connection:
             with connection.execution_options(tomqueue_write=True).begin():
                 yield connection
 

@@ -83,8 +83,11 @@ class MemoryConsumer:
     def wait(self, seconds: float) -> None:
         """Return when there is news, or after ``seconds``."""
         with self._transport.news:
-            self._transport.news.wait_for(lambda: self._woken or any(self._transport.lines.values()), seconds)
+            self._transport.news.wait_for(lambda: self._woken or self._has_news(), seconds)
             self._woken = False
+
+    def _has_news(self) -> bool:
+        return any(self._transport.lines[queue, priority] for queue in self._queues() for priority in range(4))
 
     def wake(self) -> None:
         """End a ``wait`` of another thread."""

@@ -64,6 +64,11 @@ class Attempt:
         self._job = job
 
     @property
+    def is_held(self) -> bool:
+        """Whether Claim has taken over the row, and with it the duty to let it go."""
+        return self._job is not None
+
+    @property
     def definition(self) -> JobDefinition:
         """The definition of the job, found by Claim."""
         return filled(self._definition, "Claim")

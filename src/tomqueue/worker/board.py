@@ -27,6 +27,7 @@ CLAIMS_AT = SLOTS_AT + MAX_SLOTS * SLOT_WORDS
 HANDED_AT = CLAIMS_AT + MAX_CLAIMS
 WORDS = HANDED_AT + MAX_HANDED
 FOREVER = 2**62
+LOST = -1
 
 
 class SlotState:
@@ -83,6 +84,15 @@ class Board:
     @lease_until.setter
     def lease_until(self, moment: float) -> None:
         self._words[LEASE] = int(min(moment * 1e6, FOREVER))
+
+    def lose_lease(self) -> None:
+        """Write that the lease was taken over: unlike one that is not yet written, it will never come back."""
+        self._words[LEASE] = LOST
+
+    @property
+    def lease_lost(self) -> bool:
+        """Whether the lease was taken over."""
+        return self._words[LEASE] == LOST
 
     def has_lease(self) -> bool:
         """Say whether this worker may still touch its rows."""
@@ -153,6 +163,15 @@ class Board:
         if place is not None:
             self._words[place] = 0
             self._free.append(place)
+
+    def holds(self, job: int) -> bool:
+        """Say whether an id is written."""
+        return job in self._places
+
+    @property
+    def empty(self) -> bool:
+        """Whether this process has claimed nothing, and is about to claim nothing."""
+        return not self._places
 
     @property
     def room(self) -> int:

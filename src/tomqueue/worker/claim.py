@@ -11,6 +11,7 @@ from tomqueue.reporting import Reporting
 from tomqueue.store.base import Delete, Release
 from tomqueue.worker.attempt import Attempt
 from tomqueue.worker.claims import Claims
+from tomqueue.worker.endings import Ended
 from tomqueue.worker.error_text import error_text, message_of, without_our_frames
 from tomqueue.worker.finish import Policy, Settled, settle
 from tomqueue.worker.hooks import call_hook
@@ -73,23 +74,19 @@ class Claim:
 
     def _succeeded(self, attempt: Attempt) -> None:
         job = attempt.job
+        ended = Ended(job=job, ending=Delete(job.id, job.token), event="job.finished")
         if attempt.committed:
-            self._claims.done(job)
+            self._claims.committed(ended)
         else:
-            self._claims.ended(Delete(job.id, job.token))
-        self._claims.count(job.queue, "job.finished")
-        self._events.emit("job.finished", job=job)
+            self._claims.ended(ended)
         if self._logger.isEnabledFor(logging.DEBUG):
             self._logger.debug("job %d %s done", job.id, job.name, extra=fields_of(job))
 
     def _ended(self, attempt: Attempt, error: BaseException) -> None:
-        job = attempt.job
         settled = self._settled(attempt, error)
         if settled.event == "job.failed":
             self._call_failure_hook(attempt)
-        self._claims.ended(settled.ending)
-        self._claims.count(job.queue, settled.event)
-        self._events.emit(settled.event, job=job, error=error)
+        self._claims.ended(Ended(job=attempt.job, ending=settled.ending, event=settled.event, error=error))
         self._tell(attempt, error, settled)
 
     def _settled(self, attempt: Attempt, error: BaseException) -> Settled:

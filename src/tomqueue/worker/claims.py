@@ -9,16 +9,19 @@ import secrets
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
+from operator import itemgetter
 
-from tomqueue.errors import OutcomeUnknown, StoreError, StoreUnavailable
+from tomqueue.errors import OutcomeUnknown
+from tomqueue.events import Events
 from tomqueue.job import Claimed
 from tomqueue.service import boot_time
-from tomqueue.store.base import Answer, Ending, Release, Store, Want
+from tomqueue.store.base import Answer, Store, Want
 from tomqueue.transport.base import Delivery
 from tomqueue.worker.attempt import Work
 from tomqueue.worker.board import Board
+from tomqueue.worker.endings import Ended, Endings
 from tomqueue.worker.finish import given_back
 
 __all__ = ["Claims"]
@@ -47,33 +50,30 @@ class Claims:
         store: Store,
         board: Board,
         worker: int,
+        events: Events,
         logger: logging.Logger,
-        report: Callable[[BaseException], None],
         *,
+        report: Callable[[BaseException], None],
         keep_place: bool,
         die: Callable[[], None],
     ) -> None:
         self._store = store
         self._board = board
         self._worker = worker
-        self._logger = logger
-        self._report = report
         self._keep_place = keep_place
         self._die = die
         self._lock = threading.Lock()
         self._order = count()
         self._waiting: list[tuple[int, int, Work]] = []
-        self._endings: list[Ending] = []
-        self._ended_at = 0.0
+        self._endings = Endings(store, events, logger, report=report, forget=self._forget)
         self._doubts: list[Doubt] = []
-        self._counts: Counter[tuple[str, str]] = Counter()
 
     # Claiming -----------------------------------------------------------------------------------------
 
     def take(self, want: Want) -> int:
         """Finish what has ended and claim what ``want`` says, in one transaction; return how many were claimed."""
         self._check_lease()
-        endings = self._swap_endings()
+        ended = self._endings.take_out(beside_claim=True)
         recorded: list[int] = []
         token = secrets.randbits(62)
 
@@ -83,28 +83,29 @@ class Claims:
                 self._board.record(ids)
 
         try:
-            claimed, held = self._store.take(want, token, record, endings)
+            claimed, held = self._store.take(want, token, record, [one.ending for one in ended])
         except BaseException as error:
-            self._put_back(endings)
+            self._endings.put_back(ended, error)
             self._did_not_claim(recorded, token, error)
             raise
-        self._settled(endings, held)
         self._add([Work(row) for row in claimed])
+        self._endings.settled(ended, held)
         return len(claimed)
 
     def claim(self, ids: Sequence[int], deliveries: Mapping[int, Delivery] = NO_DELIVERIES) -> dict[int, Answer]:
         """Claim rows by key, with the deliveries that told of them; return those that were not claimed, and why."""
         self._check_lease()
         token = secrets.randbits(62)
-        with self._lock:
-            self._board.record(ids)
+        with self._lock:  # one that we hold already (the same news twice) is refused, and stays on the board
+            fresh = [job for job in ids if not self._board.holds(job)]
+            self._board.record(fresh)
         try:
             answers = self._store.claim(ids, self._worker, token)
         except BaseException as error:
-            self._did_not_claim(ids, token, error)
+            self._did_not_claim(fresh, token, error)
             raise
         refused = {job: answer for job, answer in answers.items() if isinstance(answer, Answer)}
-        self._forget(list(refused))
+        self._forget([job for job in fresh if job in refused])
         self._add([Work(row, deliveries.get(job)) for job, row in answers.items() if isinstance(row, Claimed)])
         return refused
 
@@ -123,75 +124,63 @@ class Claims:
         """Give back, uncharged, what waits (of one queue); return the deliveries to requeue once that is committed."""
         with self._lock:
             gone = [entry for entry in self._waiting if queue is None or entry[2].claimed.queue == queue]
-            self._waiting = [entry for entry in self._waiting if entry not in gone]
+            self._waiting = [entry for entry in self._waiting if queue is not None and entry[2].claimed.queue != queue]
             heapq.heapify(self._waiting)
-        for _, _, work in gone:
-            self.ended(given_back(work.claimed, keep_place=self._keep_place))
-        if gone:
-            self.flush()
-        return [work.delivery for _, _, work in gone if work.delivery is not None]
+        works = [work for _, _, work in sorted(gone, key=itemgetter(0, 1))]
+        for work in works:
+            self.put_back(work)
+        self.flush()
+        return [work.delivery for work in works if work.delivery is not None]
+
+    def put_back(self, work: Work, *, acked: bool = False) -> None:
+        """Let the row of a job that did not run go, uncharged; with an open delivery it keeps its place by that."""
+        keeps = self._keep_place or (work.delivery is not None and not acked)
+        self.ended(Ended(job=work.claimed, ending=given_back(work.claimed, keep_place=keeps)))
 
     # Finishing ----------------------------------------------------------------------------------------
 
-    def ended(self, ending: Ending) -> None:
+    def ended(self, ended: Ended) -> None:
         """Take note of how a job ended; committed with the next take, or by the housekeeper soon."""
-        with self._lock:
-            if not self._endings:
-                self._ended_at = boot_time()
-            self._endings.append(ending)
+        self._endings.add(ended)
+
+    def committed(self, ended: Ended) -> None:
+        """Take note of how a job ended that has committed this itself."""
+        self.done(ended.job)
+        self._endings.tell(ended)
 
     def done(self, job: Claimed) -> None:
         """Take note that a row is finished, or no longer ours."""
-        with self._lock:
-            self._board.forget(job.id)
+        self._forget([job.id])
 
     def flush(self, older_than: float = 0.0) -> None:
         """Commit the endings if the oldest has waited for that many seconds. Raises StoreError; none is lost."""
-        if not self._endings or boot_time() - self._ended_at < older_than:
-            return
-        self._check_lease()
-        endings = self._swap_endings()
-        try:
-            held = self._store.finish(endings)
-        except (StoreUnavailable, OutcomeUnknown):
-            self._put_back(endings)
-            raise
-        except StoreError:
-            held = [self._finish_singly(ending) for ending in endings]
-        except BaseException:
-            self._put_back(endings)
-            raise
-        self._settled(endings, held)
+        if self._endings:
+            self._check_lease()
+            self._endings.commit(older_than)
 
     @property
     def unfinished(self) -> bool:
         """Whether anything still waits: rows for a slot, or endings for their commit."""
         return bool(self._waiting or self._endings)
 
+    def take_counts(self) -> Counter[tuple[str, str]]:
+        """Return the outcomes since the last call, by queue and event."""
+        return self._endings.take_counts()
+
     def resolve_doubts(self) -> None:
         """Free what claims of unknown outcome may have taken, until they can no longer appear."""
         doubts, self._doubts = self._doubts, []
-        for doubt in doubts:
+        while doubts:
+            doubt = doubts.pop()
             try:
                 self._store.undo(doubt.ids, doubt.token)
-            except StoreError:
-                self._doubts.append(doubt)
+            except BaseException:
+                self._doubts += [*doubts, doubt]
                 raise
             if boot_time() < doubt.until:
                 self._doubts.append(doubt)
             else:
                 self._forget(doubt.ids)
-
-    # Counting -----------------------------------------------------------------------------------------
-
-    def count(self, queue: str, event: str) -> None:
-        """Count an outcome."""
-        self._counts[queue, event] += 1
-
-    def take_counts(self) -> Counter[tuple[str, str]]:
-        """Return the outcomes since the last call, by queue and event."""
-        counts, self._counts = self._counts, Counter()
-        return counts
 
     # Parts --------------------------------------------------------------------------------------------
 
@@ -204,21 +193,6 @@ class Claims:
             for work in works:
                 heapq.heappush(self._waiting, (work.claimed.priority, next(self._order), work))
 
-    def _swap_endings(self) -> list[Ending]:
-        with self._lock:
-            endings, self._endings = self._endings, []
-            return endings
-
-    def _put_back(self, endings: list[Ending]) -> None:
-        with self._lock:
-            self._endings = endings + self._endings
-
-    def _settled(self, endings: Sequence[Ending], held: Sequence[bool]) -> None:
-        self._forget([ending.id for ending in endings])
-        for ending, ours in zip(endings, held, strict=True):
-            if not ours:
-                self._logger.warning("job %d: this worker lost its claim; its outcome changed nothing", ending.id)
-
     def _forget(self, ids: Sequence[int]) -> None:
         with self._lock:
             for job in ids:
@@ -229,17 +203,3 @@ class Claims:
             self._doubts.append(Doubt(token, list(ids), boot_time() + DOUBT))
         else:
             self._forget(ids)
-
-    def _finish_singly(self, ending: Ending) -> bool:
-        """Finish one row of a batch that the database refused; if its text is the trouble, without the text."""
-        try:
-            return self._store.finish([ending])[0]
-        except StoreUnavailable:
-            self._put_back([ending])
-            raise
-        except StoreError as error:
-            if not isinstance(ending, Release):
-                raise
-            self._report(error)
-            stub = f"(the error's text could not be stored: {type(error).__name__})"
-            return self._store.finish([replace(ending, last_error=stub)])[0]

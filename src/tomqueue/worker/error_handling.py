@@ -35,7 +35,7 @@ class ErrorHandling:
         except StoreUnavailable as error:
             self._database_away(error)
             return False
-        except Exception as error:  # noqa: BLE001 - reported; the worker goes on
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - reported; the worker goes on
             self._report(error)
             self._pause(FIRST_PAUSE)
             return False

@@ -1,4 +1,4 @@
-"""What goes on in a worker process beside its jobs: one thread, a few looks every 50 ms."""
+"""What goes on in a worker process beside its jobs: one thread, a few looks every 50 ms, fewer while it is idle."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ from tomqueue.worker.watchdog import Watchdog
 __all__ = ["Housekeeper"]
 
 TICK = 0.05
+IDLE_TICK = 0.2
 FLUSH_AFTER = 0.1
 """A finished job's row waits at most this long for its commit."""
 HOARD = 0.25
@@ -66,7 +67,7 @@ class Housekeeper:
         self._drain = drain
         self._die = die
         self._seldom_at = boot_time()
-        self._thread = Repeating("tomqueue-housekeeper", self._tick, interval=TICK, report=report)
+        self._thread = Repeating("tomqueue-housekeeper", self._tick, interval=self._pause, report=report)
 
     def start(self) -> None:
         """Begin."""
@@ -96,6 +97,10 @@ class Housekeeper:
             self._seldom_at = boot_time()
             self._clock.refresh()
             self._write_counts()
+
+    def _pause(self) -> float:
+        busy = self._claims.unfinished or any(slot.job is not None for slot in self._slots)
+        return TICK if busy or self._board.drain_by else IDLE_TICK
 
     def _interrupt_overdue(self) -> None:
         now = boot_time()

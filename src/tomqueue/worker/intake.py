@@ -1,7 +1,7 @@
 """Where work comes from: deliveries, the database asked in turn, and what a dead neighbour left."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from tomqueue.service import boot_time
@@ -64,7 +64,9 @@ class Intake:
             return work
         with self._looking:  # one thread looks; the others wait here for what it finds
             work = self._start()
-            if work is None and not self._halt.is_set() and not self._fill(ALL):
+            if work is not None or self._halt.is_set():
+                return work
+            if not self._fill(ALL):
                 self._idle()
                 self._consumer.wait(self._pause())
         return self._start()
@@ -76,8 +78,12 @@ class Intake:
 
     def give_back(self, queue: str | None = None) -> None:
         """Give back what waits for a slot."""
-        for delivery in self._claims.give_back(queue=queue):
+        for delivery in reversed(self._claims.give_back(queue=queue)):  # each goes to the head of its queue
             self._consumer.requeue(delivery)
+
+    def put_back(self, work: Work) -> None:
+        """Give back one that was taken to be started and did not run."""
+        self._claims.put_back(work, acked=True)
 
     def _start(self) -> Work | None:
         if self._halt.is_set():
@@ -107,21 +113,32 @@ class Intake:
     # Deliveries ---------------------------------------------------------------------------------------
 
     def _receive(self) -> int:
-        deliveries = self._consumer.receive(self._batch.size())
-        if not deliveries:
-            return 0
+        """Claim what deliveries tell of, until there is something to start or no delivery is left."""
+        while deliveries := self._consumer.receive(self._batch.size()):
+            if found := self._claim(deliveries):
+                return found
+        return 0
+
+    def _claim(self, deliveries: Sequence[Delivery]) -> int:
+        """Claim the rows of deliveries; return how many there are to start, now or in a moment."""
         first: dict[int, Delivery] = {}
         for delivery in deliveries:
             if first.setdefault(delivery.notification.job_id, delivery) is not delivery:
                 self._consumer.ack(delivery)  # the same news twice
-        refused = self._claims.claim(list(first), first)
-        for job, answer in refused.items():
-            delivery = first[job]
-            if answer is Answer.BUSY:
+        try:
+            refused = self._claims.claim(list(first), first)
+        except BaseException:
+            for delivery in reversed(first.values()):
                 self._consumer.requeue(delivery)
+            raise
+        nothing = 0
+        for job, answer in refused.items():
+            if answer is Answer.BUSY:
+                self._consumer.requeue(first[job])
             else:  # there is nothing to run now; if there is later, its row is announced again
-                self._consumer.ack(delivery)
-        return len(first) - len(refused)
+                self._consumer.ack(first[job])
+                nothing += 1
+        return len(first) - nothing
 
     # The database asked in turn -----------------------------------------------------------------------
 
@@ -168,4 +185,6 @@ class Intake:
         return announced.count
 
     def _pause(self) -> float:
+        if not self._consumer.asks_database:
+            return DUE_LOOK_EVERY
         return max(0.0, min(DUE_LOOK_EVERY, self._due_at - boot_time()))

@@ -20,4 +20,8 @@ class Pop:
         if work is None:
             return False
         attempt.work = work
-        return proceed(attempt)
+        try:
+            return proceed(attempt)
+        finally:
+            if not attempt.is_held:  # a layer in between raised, or did not proceed
+                self._intake.put_back(work)

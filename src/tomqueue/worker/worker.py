@@ -79,7 +79,8 @@ class Worker:
         self._consumer = tools.transport.consumer(self._queues.active)
         keep_place = self._consumer.asks_database
         self._claims = Claims(
-            store, board, worker, tools.logger, tools.reporting.report, keep_place=keep_place, die=die,
+            store, board, worker, tools.events, tools.logger,
+            report=tools.reporting.report, keep_place=keep_place, die=die,
         )  # fmt: skip
         self._intake = Intake(
             store, self._claims, self._consumer, self._queues, board,
@@ -170,7 +171,12 @@ class Worker:
     # Ends ---------------------------------------------------------------------------------------------
 
     def _idle(self) -> None:
-        if self._options.until_idle and not self._claims.unfinished and not any(slot.job for slot in self._slots):
+        if not self._options.until_idle:
+            return
+        if self._claims.unfinished:  # a job ended meanwhile, and may be ready again
+            self._claims.flush()
+            self._consumer.wake()
+        elif self._board.empty:
             self.stop()
 
     def _recycle_if_due(self) -> None:

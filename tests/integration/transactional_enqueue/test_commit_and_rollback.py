@@ -1,9 +1,11 @@
 """A job is announced once its caller's transaction has committed, and is not there if it rolled back."""
 
 import logging
+from contextlib import suppress
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from tests.integration.transactional_enqueue.application import SERVERS, Application, Order
@@ -32,8 +34,10 @@ def test_a_rollback_drops_what_a_session_enqueued(app: Application, session: Ses
 
 def test_closing_a_session_without_commit_rolls_back(app: Application) -> None:
     """A session that is closed or left by an exception announces nothing, then or later."""
-    with pytest.raises(ZeroDivisionError), Session(app.engine) as session:
+    with Session(app.engine) as session:
         app.send.using(session=session).enqueue(1)
+    with suppress(ZeroDivisionError), Session(app.engine) as session, session.begin():
+        app.send.using(session=session).enqueue(2)
         raise ZeroDivisionError
     with Session(app.engine) as session, session.begin():
         session.add(Order(number=1))
@@ -76,13 +80,14 @@ def test_a_scoped_session_enqueues_in_its_threads_session(app: Application) -> N
 
 
 def test_a_pooled_connection_carries_nothing_into_the_next_transaction(app: Application) -> None:
-    """The DBAPI connection comes back from the pool with nothing left to announce, also after an error and an invalidation."""
+    """Its next user finds nothing left to announce, also after an error and an invalidation."""
     with Session(app.engine) as session:
         app.send.using(session=session).enqueue(1)
         session.commit()
-    with pytest.raises(Exception, match="no_such_table"), Session(app.engine) as session:
+    with Session(app.engine) as session:
         app.send.using(session=session).enqueue(2)
-        session.execute(text("SELECT * FROM no_such_table"))
+        with pytest.raises(DBAPIError):
+            session.execute(text("SELECT * FROM no_such_table"))
     with Session(app.engine) as session:
         app.send.using(session=session).enqueue(3)
         session.invalidate()

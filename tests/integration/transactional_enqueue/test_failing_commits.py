@@ -7,7 +7,15 @@ from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
-from tests.integration.transactional_enqueue.application import SERVERS, Application, Order, application
+from tests.integration.transactional_enqueue.application import (
+    SERVERS,
+    Application,
+    Base,
+    Order,
+    application,
+    over,
+)
+from tomqueue import TomQueue, configure_sqlite
 from tomqueue.errors import StoreUnavailable
 
 
@@ -28,7 +36,6 @@ def test_a_violated_deferred_constraint(app: Application, kind: str) -> None:
     with_foreign_keys(app.engine)
     with app.engine.connect() as connection:
         if kind == "sqlite":
-            connection.rollback()
             connection.connection.cursor().execute("PRAGMA foreign_keys = ON")
         app.send.using(connection=connection).enqueue(1)
         insert_line(connection, 404)
@@ -56,13 +63,31 @@ def test_sqlite_is_locked(plain: Application) -> None:
     """An enqueue that finds the file locked says so, announces nothing, and can be tried again."""
     with plain.engine.connect() as other, Session(plain.engine) as session:
         other.exec_driver_sql("BEGIN IMMEDIATE")
-        with pytest.raises(StoreUnavailable, match="another process holds its lock"):
+        with pytest.raises(StoreUnavailable, match="another transaction holds its lock"):
             plain.send.using(session=session).enqueue(1)
         session.rollback()
         other.rollback()
         plain.send.using(session=session).enqueue(2)
         session.commit()
     assert (plain.announced, plain.rows()) == ([2], [2])
+
+
+def test_sqlite_is_locked_by_the_very_transaction_that_enqueues(sqlite_url: str) -> None:
+    """A new file whose only lock the caller holds already: no long wait, and an error that says what to do."""
+    engine = create_engine(sqlite_url)
+    configure_sqlite(engine)
+    Base.metadata.create_all(engine)
+    app = over(sqlite_url, engine, TomQueue(sqlite_url, database_timeout=0.1))
+    with Session(engine) as session, session.begin():
+        session.add(Order(number=1))
+        session.flush()
+        with pytest.raises(StoreUnavailable, match=r"transaction that enqueues .* run `tomqueue migrate` first"):
+            app.send.using(session=session).enqueue(1)
+    with Session(engine) as session, session.begin():
+        app.send.using(session=session).enqueue(2)
+    assert (app.announced, app.rows()) == ([2], [2])
+    app.tq.close()
+    engine.dispose()
 
 
 @pytest.mark.parametrize("kind", SERVERS, indirect=True)

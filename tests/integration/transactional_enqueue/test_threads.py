@@ -17,7 +17,7 @@ ROUNDS = 10
 
 
 def test_exactly_the_committed_jobs_are_announced(app: Application) -> None:
-    """Of 16 threads with sessions of their own, half of whose transactions roll back, each job is announced once or never."""
+    """16 threads with sessions of their own, half of whose transactions roll back: each job once, or never."""
 
     def work(thread: int) -> list[int]:
         committed = []
@@ -51,7 +51,7 @@ def test_a_commit_never_announces_anothers_job(app: Application) -> None:
 
 
 def test_a_configured_sqlite_engine_is_never_locked(sqlite_url: str) -> None:
-    """8 threads read, then write through sessions, from their first connections on, while another TomQueue enqueues: nobody is told "locked"."""
+    """8 threads read, write and enqueue in sessions, 8 more by a TomQueue of their own: nobody is told "locked"."""
     engine = create_engine(sqlite_url)
     configure_sqlite(engine)
     app = application(sqlite_url, engine)

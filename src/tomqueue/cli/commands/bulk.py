@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from tomqueue.cli.commands.filters import described, filtered
+from tomqueue.cli.commands.filters import JOB_ID, described, filtered
 from tomqueue.cli.output import print_json, progress
 from tomqueue.cli.target import Target
 from tomqueue.errors import JobNotFound, JobStateError
@@ -39,7 +39,7 @@ RETRY = Action(
     help="Make jobs ready now, with all their attempts; --all means the failed ones unless a state is named.",
     one=Catalog.retry,
     many=Catalog.retry_all,
-    allowed=(State.FAILED, *WAITING),
+    allowed=(State.FAILED, State.PARKED, State.SCHEDULED, State.READY),
     without_state=(State.FAILED,),
 )
 CANCEL = Action(
@@ -71,7 +71,7 @@ def command_of(action: Action) -> click.Command:
     """Return the command of an action."""
 
     @click.command(action.verb, help=action.help)
-    @click.argument("ids", nargs=-1, type=int, metavar="[ID]...")
+    @click.argument("ids", nargs=-1, type=JOB_ID, metavar="[ID]...")
     @click.option("--all", "every", is_flag=True, help="All jobs that the options below mean, after a confirmation.")
     @filtered
     @click.option("--yes", "-y", is_flag=True, help="Do not ask.")

@@ -2,6 +2,7 @@
 
 import click
 
+from tomqueue.cli.commands.filters import JOB_ID
 from tomqueue.cli.output import one_line, print_json
 from tomqueue.cli.target import Target
 from tomqueue.explain import explain as explain_job
@@ -10,7 +11,7 @@ __all__ = ["explain"]
 
 
 @click.command()
-@click.argument("job_id", metavar="ID", type=int)
+@click.argument("job_id", metavar="ID", type=JOB_ID)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
 def explain(target: Target, job_id: int, *, as_json: bool) -> None:

@@ -9,9 +9,12 @@ import click
 
 from tomqueue.job import State
 from tomqueue.store.catalog import Filter
-from tomqueue.times import duration
+from tomqueue.times import duration, span
 
-__all__ = ["described", "filtered"]
+__all__ = ["JOB_ID", "described", "filtered"]
+
+JOB_ID = click.IntRange(1, 2**63 - 1)
+"""What the database can give out as an id."""
 
 
 def span_of_time(_context: click.Context, _option: click.Parameter, value: str | None) -> timedelta | None:
@@ -65,5 +68,5 @@ def described(which: Filter) -> str:
     if which.queue is not None:
         parts.append(f"in queue {which.queue}")
     if which.older_than is not None:
-        parts.append(f"older than {which.older_than}")
+        parts.append(f"older than {span(which.older_than.total_seconds())}")
     return "".join(f" {part}" for part in parts)

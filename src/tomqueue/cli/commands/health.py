@@ -165,6 +165,11 @@ def done(queue: str, counted: Iterable[StatsRow], now: datetime, period: str) ->
     return {"since": since, **sums, "per_second": round(sum(sums.values()) / (now - since).total_seconds(), 3)}
 
 
+def rate(per_second: float) -> str:
+    """Return a rate with the digits that tell something."""
+    return f"{per_second:,.1f}" if per_second >= 1 else f"{per_second:.2g}"
+
+
 def stats_rows(queues: Iterable[dict[str, Any]]) -> Iterator[list[str]]:
     """Return a row for each queue and period; the queue is named once."""
     for queue in queues:
@@ -173,5 +178,5 @@ def stats_rows(queues: Iterable[dict[str, Any]]) -> Iterator[list[str]]:
         for period in PERIODS:
             numbers = queue[f"last_{period}"]
             counts = [f"{numbers[name]:,}" for name in ("finished", "retried", "failed")]
-            yield [*head, period, *counts, f"{numbers['per_second']:,.1f}"]
+            yield [*head, period, *counts, rate(numbers["per_second"])]
             head = ["", ""]

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from tomqueue.cli.commands.bulk import DELETE, bulk_commands, change_all
-from tomqueue.cli.commands.filters import filtered
+from tomqueue.cli.commands.filters import JOB_ID, filtered
 from tomqueue.cli.output import Column, print_json, print_json_array, print_pairs, print_table
 from tomqueue.cli.target import Target
 from tomqueue.job import Job, State
@@ -65,7 +65,7 @@ def list_jobs(target: Target, *, which: Filter, limit: int, after: int, as_json:
 
 
 @jobs.command()
-@click.argument("job_id", metavar="ID", type=int)
+@click.argument("job_id", metavar="ID", type=JOB_ID)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
 def show(target: Target, job_id: int, *, as_json: bool) -> None:

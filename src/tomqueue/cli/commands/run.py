@@ -25,33 +25,32 @@ from tomqueue.worker.worker import WorkerOptions
 __all__ = ["run_commands"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+CORES = os.cpu_count() or 1
 UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
 
 
-class Size(click.ParamType):
-    """A number of bytes, with a unit: 300M, 2G."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the bytes."""
-        text = str(value).upper()
-        number, unit = (text[:-1], text[-1]) if text[-1:] in UNITS else (text, "")
-        try:
-            return int(float(number) * UNITS.get(unit, 1))
-        except ValueError:
-            self.fail(f"{value!r} is no size: write 300M or 2G", param, ctx)
+def size(_context: click.Context, _option: click.Parameter, value: str | None) -> int | None:
+    """Return a number of bytes that was written with a unit: 300M, 2G."""
+    if value is None:
+        return None
+    text = value.upper()
+    number, unit = (text[:-1], text[-1]) if text[-1:] in UNITS else (text, "")
+    try:
+        return int(float(number) * UNITS.get(unit, 1))
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is no size: write 300M or 2G") from error
 
 
 def worker_options(function: F) -> F:
     """Add the options that run, work and workoff share."""
     for option in reversed((
-        click.option("-p", "--processes", type=click.IntRange(1, 512), default=os.cpu_count() or 1, show_default="cores"),
+        click.option("-p", "--processes", type=click.IntRange(1, 512), default=CORES, show_default="one a core"),
         click.option("--threads", type=click.IntRange(1, MAX_SLOTS), default=1, show_default=True,
                      help="Slots of each process, for jobs that wait for the network."),
         click.option("--queues", metavar="A,B", help="Serve these queues only. Default: all, also those to come."),
         click.option("--max-jobs", type=click.IntRange(1), help="Replace a process after so many jobs."),
-        click.option("--max-memory", type=Size(), help="Replace a process between two jobs once it uses so much."),
+        click.option("--max-memory", metavar="SIZE", callback=size,
+                     help="Replace a process between two jobs once it uses so much."),
         click.option("--json-logs", is_flag=True, help="Log one JSON object a line."),
     )):  # fmt: skip
         function = option(function)
@@ -61,7 +60,7 @@ def worker_options(function: F) -> F:
 @click.command()
 @worker_options
 @click.pass_obj
-def run(target: Target, **options: Any) -> None:
+def run(target: Target, /, **options: Any) -> None:
     """Run workers, and what goes with them, until TERM or Ctrl-C (twice: at once). HUP restarts one by one."""
     supervise(target, until_idle=False, **options)
 
@@ -69,7 +68,7 @@ def run(target: Target, **options: Any) -> None:
 @click.command()
 @worker_options
 @click.pass_obj
-def work(target: Target, **options: Any) -> None:
+def work(target: Target, /, **options: Any) -> None:
     """Run workers only."""
     supervise(target, until_idle=False, **options)
 
@@ -77,7 +76,7 @@ def work(target: Target, **options: Any) -> None:
 @click.command()
 @worker_options
 @click.pass_obj
-def workoff(target: Target, **options: Any) -> None:
+def workoff(target: Target, /, **options: Any) -> None:
     """Run workers until nothing is ready."""
     supervise(target, until_idle=True, **options)
 

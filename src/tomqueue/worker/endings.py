@@ -1,0 +1,156 @@
+"""Jobs that have ended, until that is committed: only then is it counted and told."""
+
+import logging
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tomqueue.errors import OutcomeUnknown, StoreError, StoreUnavailable
+from tomqueue.events import Events
+from tomqueue.job import Claimed
+from tomqueue.service import boot_time
+from tomqueue.store.base import Ending, Release, Store
+
+__all__ = ["Ended", "Endings"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """What becomes of a job's row, and the event that tells of it (None: the job did not run)."""
+
+    job: Claimed
+    ending: Ending
+    event: str | None = None
+    error: BaseException | None = None
+    alone: bool = False
+    """Whether its commit failed before: it is tried again without a claim beside it that it could spoil."""
+    in_doubt: bool = False
+    """Whether it may be committed already, so that a row which is not ours any more counts as done."""
+
+
+class Endings:
+    """Commits how jobs ended, in batches. None is lost while the database is away, or refuses one of them.
+
+    ``forget`` is called with the ids of rows that this process holds no longer.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        events: Events,
+        logger: logging.Logger,
+        *,
+        report: Callable[[BaseException], None],
+        forget: Callable[[Sequence[int]], None],
+    ) -> None:
+        self._store = store
+        self._events = events
+        self._logger = logger
+        self._report = report
+        self._forget = forget
+        self._lock = threading.Lock()
+        self._waiting: list[Ended] = []
+        self._since = 0.0
+        self._counts: Counter[tuple[str, str]] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, ended: Ended) -> None:
+        """Take note of how a job ended."""
+        with self._lock:
+            if not self._waiting:
+                self._since = boot_time()
+            self._waiting.append(ended)
+
+    def take_out(self, *, beside_claim: bool = False) -> list[Ended]:
+        """Take out all that wait, for a transaction that commits them; or those that may stand beside a claim."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+            if beside_claim:
+                self._waiting = [one for one in waiting if one.alone]
+                waiting = [one for one in waiting if not one.alone]
+            return waiting
+
+    def put_back(self, ended: Sequence[Ended], error: BaseException) -> None:
+        """Let what ``error`` kept from being committed wait again."""
+        unknown = isinstance(error, OutcomeUnknown)
+        again = [replace(one, alone=True, in_doubt=one.in_doubt or unknown) for one in ended]
+        with self._lock:
+            self._waiting = [*again, *self._waiting]
+
+    def settled(self, ended: Sequence[Ended], held: Sequence[bool]) -> None:
+        """Take note of what was committed; ``held`` says for each whether its row was still ours."""
+        self._forget([one.job.id for one in ended])
+        for one, ours in zip(ended, held, strict=True):
+            if ours or one.in_doubt:
+                self.tell(one)
+                continue
+            self._logger.warning("job %d: this worker lost its claim; its outcome changed nothing", one.job.id)
+            if one.event is not None:
+                self._events.emit("job.claim_lost", job=one.job)
+
+    def tell(self, ended: Ended) -> None:
+        """Count an outcome that is committed, and emit its event."""
+        if ended.event is None:
+            return
+        with self._lock:
+            self._counts[ended.job.queue, ended.event] += 1
+        details: dict[str, Any] = {} if ended.error is None else {"error": ended.error}
+        self._events.emit(ended.event, job=ended.job, **details)
+
+    def take_counts(self) -> Counter[tuple[str, str]]:
+        """Return the outcomes since the last call, by queue and event."""
+        with self._lock:
+            counts, self._counts = self._counts, Counter()
+            return counts
+
+    def commit(self, older_than: float) -> None:
+        """Commit what waits if the oldest has waited for that many seconds. Raises StoreError; none is lost."""
+        if not self._waiting or boot_time() - self._since < older_than:
+            return
+        ended = self.take_out()
+        try:
+            held = self._store.finish([one.ending for one in ended])
+        except StoreError as error:
+            if isinstance(error, StoreUnavailable | OutcomeUnknown):
+                self.put_back(ended, error)
+                raise
+            self._commit_singly(deque(ended))
+        except BaseException as error:
+            self.put_back(ended, error)
+            raise
+        else:
+            self.settled(ended, held)
+
+    def _commit_singly(self, ended: deque[Ended]) -> None:
+        """Commit one by one what the database refused together, so that only the one that is the trouble waits."""
+        trouble: StoreError | None = None
+        while ended:
+            one = ended.popleft()
+            try:
+                self._commit_one(one)
+            except StoreError as error:
+                self.put_back([one], error)
+                trouble = error
+            except BaseException as error:
+                self.put_back([one, *ended], error)
+                raise
+        if trouble is not None:
+            raise trouble
+
+    def _commit_one(self, one: Ended) -> None:
+        """Commit one; if its text is the trouble, without the text."""
+        try:
+            held = self._store.finish([one.ending])
+        except (StoreUnavailable, OutcomeUnknown):
+            raise
+        except StoreError as error:
+            if not isinstance(one.ending, Release) or one.ending.last_error is None:
+                raise
+            self._report(error)
+            stub = f"(the error's text could not be stored: {type(error).__name__})"
+            held = self._store.finish([replace(one.ending, last_error=stub)])
+        self.settled([one], held)

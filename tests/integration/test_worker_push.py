@@ -1,0 +1,216 @@
+"""A worker that gets its news pushed: the news is only a hint, and the row decides."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, cast
+
+import pytest
+
+from tests.harness import PATIENCE, change, happens, make_worker, pushing, row, run_here, working
+from tomqueue import JobContext, TomQueue
+from tomqueue.errors import StoreUnavailable
+from tomqueue.job import Job
+from tomqueue.transport.base import Delivery, Notification
+from tomqueue.transport.memory import MemoryTransport
+from tomqueue.worker.board import Board
+
+
+def news_of(*jobs: Job) -> list[Notification]:
+    """Return what is published about jobs."""
+    return [Notification(job.id, job.queue, job.priority.rank, job.announced_at or job.run_at) for job in jobs]
+
+
+def left(transport: MemoryTransport) -> list[int]:
+    """Return the ids whose news waits."""
+    return [notification.job_id for line in transport.lines.values() for notification in line]
+
+
+@pytest.fixture
+def transport() -> MemoryTransport:
+    """Give a transport without news."""
+    return MemoryTransport()
+
+
+@pytest.fixture
+def deliver(tq: TomQueue, transport: MemoryTransport) -> Callable[..., None]:
+    """Give what publishes news of jobs and lets a worker run until it has none."""
+
+    def act(*jobs: Job, **options: Any) -> None:
+        transport.publisher().publish(news_of(*jobs))
+        run_here(make_worker(pushing(tq, transport), **options))
+
+    return act
+
+
+def test_a_delivered_job_runs(tq: TomQueue, transport: MemoryTransport, deliver: Callable[..., None]) -> None:
+    """Its row is claimed by key; jobs without news are left alone, however ready."""
+    ran: list[int] = []
+
+    @tq.job
+    def note(number: int) -> None:
+        ran.append(number)
+
+    jobs = [note.enqueue(number) for number in range(10)]
+    deliver(jobs[7], jobs[2])
+    assert ran == [7, 2]
+    assert left(transport) == []
+    assert len(tq.jobs.list()) == 8
+
+
+def test_the_same_news_twice_runs_a_job_once(
+    tq: TomQueue, transport: MemoryTransport, deliver: Callable[..., None]
+) -> None:
+    """Doubled together, or told again while it runs: what is too much is acked."""
+    ran: list[int] = []
+    board = Board.create()
+
+    @tq.job
+    def note(ctx: JobContext) -> None:
+        ran.append(ctx.id)
+        if len(ran) == 1:
+            transport.publisher().publish(news_of(*jobs))
+
+    jobs = [note.enqueue() for _ in range(2)]
+    deliver(*jobs, *jobs, board=board)
+    assert sorted(ran) == [job.id for job in jobs]
+    assert (left(transport), board.claims()) == ([], [])
+
+
+def test_news_about_what_runs_keeps_its_claim_on_the_board(tq: TomQueue, transport: MemoryTransport) -> None:
+    """A neighbour's slot that hears of it again must not make the shared memory forget it."""
+    board = Board.create()
+    heard, go_on = threading.Event(), threading.Event()
+
+    @tq.job
+    def slow() -> None:
+        heard.set()
+        go_on.wait(PATIENCE)
+
+    job = slow.enqueue()
+    publisher = transport.publisher()
+    publisher.publish(news_of(job))
+    with working(pushing(tq, transport), threads=2, board=board):
+        assert heard.wait(PATIENCE)
+        publisher.publish(news_of(job))
+        assert happens(lambda: not left(transport))
+        other = slow.enqueue()
+        publisher.publish(news_of(other))
+        assert happens(lambda: other.id in board.claims())
+        assert job.id in board.claims()
+        go_on.set()
+        assert happens(lambda: not tq.jobs.list())
+
+
+@pytest.mark.parametrize("why", ["gone", "failed", "held", "not due", "taken"])
+def test_news_about_nothing_to_run_is_acked(
+    tq: TomQueue, transport: MemoryTransport, deliver: Callable[..., None], why: str
+) -> None:
+    """Deleted, failed, held, deferred or taken by another: the row stays as it is."""
+
+    @tq.job
+    def note() -> None:
+        raise AssertionError
+
+    job = note.enqueue()
+    now = job.run_at
+    if why == "gone":
+        tq.jobs.delete(job.id)
+    else:
+        changes: dict[str, dict[str, Any]] = {
+            "failed": {"failed_at": now},
+            "held": {"held": True},
+            "not due": {"run_at": now + timedelta(hours=1)},
+            "taken": {"locked_by": 999, "claim_token": 5, "locked_at": now},
+        }
+        change(tq, job.id, **changes[why])
+    before = row(tq, job.id)
+    deliver(job)
+    assert row(tq, job.id) == before
+    assert left(transport) == []
+
+
+def test_what_is_given_back_keeps_its_place(
+    tq: TomQueue, transport: MemoryTransport, deliver: Callable[..., None]
+) -> None:
+    """A worker that ends early puts the news back at the head, in its order; the rows are free and announced."""
+    ran: list[int] = []
+    ahead: list[int] = []
+
+    @tq.job
+    def note(number: int) -> None:
+        ran.append(number)
+
+    jobs = tq.enqueue_many(note.prepare(number) for number in range(2000))
+    board = Board.create()
+
+    def stop_when_ahead(**_details: object) -> None:
+        if len(board.claims()) > 5:
+            ahead.extend(board.claims())
+            worker.stop()
+
+    tq.on("job.started", stop_when_ahead)
+    transport.publisher().publish(news_of(*jobs))
+    worker = make_worker(pushing(tq, transport), board=board)
+    run_here(worker)
+    assert ahead
+    assert ran == list(range(len(ran)))
+    assert left(transport) == [job.id for job in jobs[len(ran) :]]
+    free = row(tq, jobs[len(ran)].id)
+    assert (free.attempts, free.locked_by) == (0, None)
+    assert free.announced_at is not None
+
+
+class Away:
+    """A store whose claims fail for a while."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.times = 3
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def claim(self, *arguments: Any) -> Any:
+        if self.times:
+            self.times -= 1
+            raise StoreUnavailable("away")
+        return self._store.claim(*arguments)
+
+
+def test_a_database_that_is_away_loses_no_news(tq: TomQueue, transport: MemoryTransport) -> None:
+    """Deliveries go back in their order and are taken again."""
+    ran: list[int] = []
+
+    @tq.job
+    def note(number: int) -> None:
+        ran.append(number)
+
+    transport.publisher().publish(news_of(*(note.enqueue(number) for number in range(5))))
+    tools = pushing(tq, transport)
+    run_here(make_worker(replace(tools, store=cast("Any", Away(tools.store)))))
+    assert ran == list(range(5))
+
+
+def test_an_idle_worker_waits(tq: TomQueue, transport: MemoryTransport, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without news it sleeps, also while news of a queue that it does not serve is waiting."""
+    looks: list[int] = []
+    consumer = transport.consumer(lambda: ["mailers"])
+    receive = type(consumer).receive
+
+    def counted(self: Any, limit: int) -> list[Delivery]:
+        looks.append(1)
+        return receive(self, limit)
+
+    monkeypatch.setattr(type(consumer), "receive", counted)
+
+    @tq.job(queue="other")
+    def note() -> None: ...
+
+    transport.publisher().publish(news_of(note.enqueue()))
+    done = threading.Event()
+    tq.on("worker.started", lambda: threading.Timer(0.5, done.set).start())
+    with working(pushing(tq, transport), queues=("mailers",)):
+        assert done.wait(PATIENCE)
+    assert len(looks) < 10

@@ -1,0 +1,80 @@
+"""Which queues a worker takes from, and in which turn."""
+
+import pytest
+
+from tomqueue.worker import queues as module
+from tomqueue.worker.queues import Queues
+
+
+@pytest.fixture(autouse=True)
+def _no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at every call."""
+    monkeypatch.setattr(module, "REFRESH", 0.0)
+
+
+class Known:
+    """What the database says about queues, and what a worker was told."""
+
+    def __init__(self, *names: str) -> None:
+        self.paused = dict.fromkeys(names, False)
+        self.told: list[str] = []
+        self.reads = 0
+
+    def read(self) -> dict[str, bool]:
+        self.reads += 1
+        return dict(self.paused)
+
+
+def test_all_known_queues_are_served() -> None:
+    """Also those that come later; the paused ones are not, and that is told once."""
+    known = Known("b", "a")
+    queues = Queues((), known.read, known.told.append)
+    assert queues.active() == []
+    queues.refresh()
+    assert queues.active() == ["a", "b"]
+    known.paused.update(a=True, c=False)
+    queues.refresh()
+    queues.refresh()
+    assert (queues.active(), known.told) == (["b", "c"], ["a"])
+    known.paused["a"] = False
+    queues.refresh()
+    assert queues.active() == ["a", "b", "c"]
+
+
+def test_named_queues_are_served_alone() -> None:
+    """Once they are known."""
+    known = Known("a", "b")
+    queues = Queues(("b", "later"), known.read, known.told.append)
+    queues.refresh()
+    assert queues.active() == ["b"]
+
+
+def test_queues_take_turns() -> None:
+    """Each turn begins with the next one."""
+    queues = Queues((), Known("a", "b", "c").read, print)
+    queues.refresh()
+    turns = ["".join(queues.in_turn()) for _ in range(4)]
+    assert turns == ["bca", "cab", "abc", "bca"]
+
+
+def test_one_queue_has_no_turns() -> None:
+    """Nor has none."""
+    queues = Queues(("a",), Known("a", "b").read, print)
+    assert queues.in_turn() == []
+    queues.refresh()
+    assert [queues.in_turn(), queues.in_turn()] == [["a"], ["a"]]
+
+
+def test_looks_are_rare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second look within a second reads nothing; ``soon`` shortens that."""
+    known = Known("a")
+    monkeypatch.setattr(module, "REFRESH", 1000.0)
+    queues = Queues((), known.read, print)
+    queues._read_at = -1000.0
+    queues.refresh()
+    queues.refresh()
+    assert known.reads == 1
+    monkeypatch.setattr(module, "SOONEST", 0.0)
+    queues.refresh()
+    queues.refresh(soon=True)
+    assert known.reads == 2
