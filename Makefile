@@ -29,7 +29,7 @@ format: .venv/installed-dev ## fix what the linter can fix and format the code
 	$(BIN)/ruff format
 
 bench: .venv/installed-dev ## run the benchmarks
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/bench.py
 
 clean: ## remove .venv and everything generated
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*

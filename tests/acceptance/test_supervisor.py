@@ -107,7 +107,7 @@ def test_a_job_that_kills_its_process_is_failed_after_three_crashes(site: Site) 
 
 
 def test_children_die_with_their_supervisor_and_a_new_one_takes_over(site: Site) -> None:
-    """After kill -9 of the supervisor no child survives it, and when the lease is over the job runs again, uncharged."""
+    """After kill -9 of the supervisor no child survives it, and when its lease is over the job runs again."""
     job = site.enqueue("slow", "orphan", 60)
     with site.started("run", "-p", "2") as running:
         site.wait_for_lines(1, "begin")

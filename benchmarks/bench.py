@@ -1,7 +1,7 @@
 """Measure TomQueue without a broker: enqueue, drain, CPU per job, idle CPU, latency.
 
-    python benchmarks/run.py                              on a temporary SQLite file
-    python benchmarks/run.py --database-url postgresql+psycopg://…  on a database of yours (its jobs are deleted!)
+    python benchmarks/bench.py                              on a temporary SQLite file
+    python benchmarks/bench.py --database-url postgresql+psycopg://…  on a database of yours (its jobs are deleted!)
 
 Each figure is the median of its rounds; compare figures of one run only.
 """

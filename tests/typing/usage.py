@@ -1,0 +1,55 @@
+"""What the type checker says about jobs: ``make check`` fails if one of the errors marked here is not found."""
+
+from dataclasses import dataclass
+from typing import assert_type
+
+from tomqueue import Job, JobContext, Prepared, Priority, TomQueue
+
+
+def usage(tq: TomQueue) -> None:
+    """Use a plain job, one that takes the context, and classes."""
+
+    @tq.job
+    def send(user_id: int, *, again: bool = False) -> str:
+        return str(user_id)
+
+    @tq.job(queue="reports", priority=Priority.LOW, max_attempts=5, backoff=[1, 10, 60], retry_on=(OSError,))
+    def report(ctx: JobContext, month: str) -> None: ...
+
+    @tq.job
+    @dataclass
+    class Newsletter:
+        text: str
+
+        def process(self) -> None: ...
+
+    assert_type(send(7), str)
+    assert_type(send.enqueue(7, again=True), Job)
+    assert_type(send.prepare(7), Prepared)
+    assert_type(send.using(delay=60).using(queue="slow").enqueue(7), Job)
+    assert_type(tq.enqueue(Newsletter("hi"), delay=60), Job)
+    assert_type(tq.enqueue_many([send.prepare(1), report.prepare("may")]), list[Job])
+    report.enqueue("may")
+
+    send.enqueue("wrong")  # type: ignore[arg-type]
+    send.enqueue()  # type: ignore[call-arg]
+    send.using(delay=60).enqueue("wrong")  # type: ignore[arg-type]
+    send.using(delay="soon")  # type: ignore[arg-type]
+    send.using(dealy=60)  # type: ignore[call-arg]
+    report("may")  # type: ignore[call-arg, arg-type]
+    report.enqueue(7)  # type: ignore[arg-type]
+    Newsletter(7)  # type: ignore[arg-type]
+    tq.enqueue(Newsletter("hi"), later=True)  # type: ignore[call-arg]
+    tq.job(quue="slow")  # type: ignore[call-overload]
+
+
+async def asynchronous_usage(tq: TomQueue) -> None:
+    """Use a job from asynchronous code."""
+
+    @tq.job
+    async def fetch(url: str) -> bytes:
+        return url.encode()
+
+    assert_type(await fetch("u"), bytes)
+    assert_type(await fetch.aenqueue("u"), Job)
+    await fetch.aenqueue(7)  # type: ignore[arg-type]
