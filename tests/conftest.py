@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+
 from tests.servers import ServerMissingError, fresh_database, mariadb, postgres
 
 

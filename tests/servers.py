@@ -121,6 +121,7 @@ def mariadb() -> Iterator[str]:
             datadir,
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
+            f"--tmpdir={directory}",  # servers that share one delete each other's files as they start
         ]
         serve = [server, "--no-defaults", datadir, f"--port={url.port}", *_mariadb_settings(directory)]
         plan = Plan(directory, [prepare, serve], signal.SIGTERM, user)
@@ -144,6 +145,7 @@ def _mariadb_settings(directory: str) -> list[str]:
         "--skip-networking=0",
         "--bind-address=127.0.0.1",
         "--skip-name-resolve",
+        f"--tmpdir={directory}",
         f"--socket={directory}/sock",
         f"--pid-file={directory}/pid",
         f"--init-file={directory}/accounts.sql",

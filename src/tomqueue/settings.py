@@ -13,6 +13,11 @@ __all__ = ["NAME_PATTERN", "Settings", "check_name", "read_settings"]
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,30}")
+POSITIVE = (
+    "max_attempts", "max_run_time", "max_crashes", "max_payload_bytes", "heartbeat", "lease", "grace", "max_batch",
+    "batch_seconds", "poll_interval", "server_poll_interval",
+)  # fmt: skip
+NOT_NEGATIVE = ("backoff_cap", "backoff_jitter", "database_timeout")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,25 +93,30 @@ def checked(settings: Settings) -> Settings:
         value = getattr(settings, name)
         if value is not None and not IDENTIFIER.fullmatch(value):
             raise SettingsError(f"{name}={value!r} must match {IDENTIFIER.pattern} (it becomes part of a table name)")
-    for name in (
-        "max_attempts",
-        "max_run_time",
-        "max_crashes",
-        "max_payload_bytes",
-        "heartbeat",
-        "grace",
-        "max_batch",
-    ):
-        if getattr(settings, name) <= 0:
-            raise SettingsError(f"{name}={getattr(settings, name)} must be greater than 0")
+    check_ranges(settings)
     if settings.lease < 2 * settings.heartbeat:
         raise SettingsError(
             f"lease={settings.lease} must be at least twice heartbeat={settings.heartbeat}, "
             "or one late heartbeat would take a living worker's jobs away"
         )
+    if settings.lease <= settings.heartbeat + 1:
+        raise SettingsError(
+            f"lease={settings.lease} must be more than heartbeat={settings.heartbeat} and a second, "
+            "by which a worker ends before others may take its jobs"
+        )
     if settings.sqlite_synchronous.upper() not in {"FULL", "NORMAL", "EXTRA"}:
         raise SettingsError(f"sqlite_synchronous={settings.sqlite_synchronous!r}: use FULL, EXTRA or NORMAL")
     return settings
+
+
+def check_ranges(settings: Settings) -> None:
+    """Raise SettingsError that names a number which is too small, or not a number."""
+    for name in POSITIVE:
+        if not getattr(settings, name) > 0:
+            raise SettingsError(f"{name}={getattr(settings, name)} must be greater than 0")
+    for name in NOT_NEGATIVE:
+        if not getattr(settings, name) >= 0:
+            raise SettingsError(f"{name}={getattr(settings, name)} must be at least 0")
 
 
 def check_name(what: str, value: str) -> str:

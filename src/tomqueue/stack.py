@@ -61,9 +61,15 @@ class Insertions(Generic[C, R]):
     def __init__(self, names: tuple[str, ...]) -> None:
         self._names = list(names)
         self._inserted: list[tuple[Layer[C, R], str, bool]] = []
+        self._built = False
 
     def insert(self, layer: Layer[C, R], *, before: str | None = None, after: str | None = None) -> None:
-        """Insert a layer just outside (``before``) or just inside (``after``) the layer of that name."""
+        """Insert a layer just outside (``before``) or just inside (``after``) the layer of that name.
+
+        Raises SettingsError when there is no such layer, or the stack is in use already and would not see it.
+        """
+        if self._built:
+            raise SettingsError(f"the stack is in use: insert {name_of(layer)} where the application is set up")
         place = before or after
         if place is None or (before and after):
             raise SettingsError(f"say where: insert(layer, before=...) or after=..., one of {', '.join(self._names)}")
@@ -73,7 +79,8 @@ class Insertions(Generic[C, R]):
         self._names.insert(self._names.index(place) + (before is None), name_of(layer))
 
     def into(self, stack: Stack[C, R]) -> Stack[C, R]:
-        """Return ``stack`` with all insertions."""
+        """Return ``stack`` with all insertions; there can be no more after that."""
+        self._built = True
         for layer, place, is_before in self._inserted:
             stack = stack.with_before(place, layer) if is_before else stack.with_after(place, layer)
         return stack

@@ -20,7 +20,7 @@ from tomqueue.store.sql import SqlStore
 def in_each_state(store: SqlStore) -> dict[State, int]:
     """Give one job in each state: the first columns of each row say more than one thing, the order decides."""
     ids = dict(zip(State, insert(store, *(new(str(state)) for state in State)), strict=True))
-    change(store, ids[State.FAILED], failed_at=PAST, held=True, run_at=FUTURE)
+    change(store, ids[State.FAILED], failed_at=PAST, parked_at=PAST, run_at=FUTURE)
     change(store, ids[State.RUNNING], locked_by=9, claim_token=9, parked_at=PAST)
     change(store, ids[State.HELD], held=True, parked_at=PAST)
     change(store, ids[State.PARKED], parked_at=PAST, run_at=FUTURE)
@@ -82,19 +82,18 @@ def test_many_jobs_are_found_in_pieces(store: SqlStore, catalog: Catalog) -> Non
     assert [job.id for job in catalog.find(Filter(), limit=0)] == []
 
 
-@pytest.mark.parametrize("state", [State.FAILED, State.HELD, State.PARKED, State.SCHEDULED, State.READY])
+@pytest.mark.parametrize("state", [State.FAILED, State.PARKED, State.SCHEDULED, State.READY])
 def test_a_retried_job_runs_again(
     store: SqlStore, catalog: Catalog, in_each_state: dict[State, int], state: State
 ) -> None:
-    """A retry gives all attempts back and makes the job due: announced, it is taken (a held one still waits)."""
+    """A retry gives all attempts back and makes the job due: announced, it is taken."""
     job_id = in_each_state[state]
     change(store, job_id, attempts=25, crashes=3, parks=9, suspect=True, expires_at=PAST)
     job = catalog.retry(job_id)
     assert (job.attempts, job.crashes, job.parks, job.suspect, job.expires_at) == (0, 0, 0, False, None)
     assert job.announced_at is job.failed_at is job.parked_at is None
     store.announce()
-    still_held = catalog.get(job_id).held
-    assert (job_id in {claimed.id for claimed in take(store)}) is not still_held
+    assert job_id in {claimed.id for claimed in take(store)}
 
 
 def test_a_cancelled_job_is_kept(store: SqlStore, catalog: Catalog, in_each_state: dict[State, int]) -> None:
@@ -108,8 +107,10 @@ def test_a_cancelled_job_is_kept(store: SqlStore, catalog: Catalog, in_each_stat
             assert (job.state, job.last_error, job.announced_at) == (State.FAILED, "not needed", None)
 
 
-def test_only_a_running_job_cannot_be_retried_or_deleted(catalog: Catalog, in_each_state: dict[State, int]) -> None:
-    """A running job belongs to its worker."""
+def test_a_running_job_cannot_be_retried_or_deleted(catalog: Catalog, in_each_state: dict[State, int]) -> None:
+    """A running job belongs to its worker; a held one waits for something that a retry does not bring."""
+    with pytest.raises(JobStateError, match="held"):
+        catalog.retry(in_each_state[State.HELD])
     running = in_each_state[State.RUNNING]
     for refuse in (catalog.retry, catalog.delete):
         with pytest.raises(JobStateError, match="running"):
@@ -124,7 +125,7 @@ def test_many_are_changed_at_once(catalog: Catalog, in_each_state: dict[State, i
     ids = list(in_each_state.values())
     assert catalog.cancel_all(ids, "all") == 4
     assert catalog.count(Filter(state=State.FAILED)) == 5
-    assert catalog.retry_all(ids) == 5
+    assert catalog.retry_all(ids) == 4  # not the one that is held, nor the one that runs
     assert catalog.retry_all([]) == catalog.cancel_all([]) == catalog.delete_all([]) == 0
 
 

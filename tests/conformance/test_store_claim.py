@@ -219,7 +219,6 @@ def test_no_row_is_taken_twice(store: SqlStore, takers: int) -> None:
         thread.join()
     assert errors == []
     assert sorted(row_id for ids in taken for row_id in ids) == expected
-    assert store.waiting(["a", "b"]) is False
     assert list(Catalog(store).find(Filter())) == []
 
 
@@ -255,20 +254,6 @@ def test_a_row_that_is_given_back_can_be_taken_again(store: SqlStore) -> None:
     again = take(store, token=8)
     assert names(again) == ["1", "2"]
     assert [found.attempts for found in again] == [1, 1]
-
-
-def test_waiting_says_whether_anything_is_ready(store: SqlStore) -> None:
-    """Announced and due rows count, claimed and future ones do not."""
-    assert store.waiting(["default"]) is False
-    insert(store, new(delay=3600))
-    assert store.waiting(["default"]) is False
-    insert(store, new())
-    assert store.waiting(["default"]) is True
-    assert store.waiting(["other"]) is False
-    take(store)
-    assert store.waiting(["default"]) is False
-    insert(store, new(run_at=PAST))
-    assert store.waiting(["default"]) is True
 
 
 # Claim by key --------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """An embedded application of the test's own."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,3 +23,12 @@ def reporter(tq: TomQueue) -> Reporter:
     """Give the exception reporter of that application."""
     tq.exception_reporter = reporter = Reporter()
     return reporter
+
+
+@pytest.fixture
+def hasty_threads() -> Iterator[None]:
+    """Let threads take turns as often as they can, so that every gap between two steps is hit."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)

@@ -2,6 +2,7 @@
 
 import pytest
 from sqlalchemy import NullPool, create_engine, inspect, text
+
 from tests.servers import fresh_database
 
 

@@ -49,6 +49,7 @@ def test_coroutines_run_side_by_side(tq: TomQueue) -> None:
     assert threads == {"tomqueue-async"}
 
 
+@pytest.mark.usefixtures("hasty_threads")
 def test_no_row_is_lost_between_threads(tq: TomQueue) -> None:
     """Each of many quick jobs runs once, whichever thread takes it."""
     ran: list[int] = []
@@ -125,7 +126,7 @@ def test_records_of_a_job_carry_it(tq: TomQueue, caplog: pytest.LogCaptureFixtur
 
     @tq.job(name="talks")
     def talks(ctx: JobContext, secret: str) -> None:
-        ctx.log.info("half way")
+        ctx.log.info("half way", extra={"share": 0.5})
         raise OSError
 
     job = talks.enqueue("hunter2")
@@ -138,6 +139,7 @@ def test_records_of_a_job_carry_it(tq: TomQueue, caplog: pytest.LogCaptureFixtur
     for record in about:
         fields = vars(record)
         assert (fields["job_id"], fields["job_name"], fields["attempt"]) == (job.id, "talks", 1)
+    assert vars(about[0])["share"] == 0.5
     assert "hunter2" not in caplog.text
 
 

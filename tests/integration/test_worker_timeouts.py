@@ -2,10 +2,9 @@
 
 import asyncio
 import socket
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -152,16 +151,7 @@ def test_the_reporter_hears_of_a_time_out(tq: TomQueue) -> None:
     assert [type(error) for error in heard] == [JobTimeout]
 
 
-@pytest.fixture
-def _hasty_threads() -> Iterator[None]:
-    """Let threads take turns as often as they can, so that every gap between two steps is hit."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
-
-
-@pytest.mark.usefixtures("_hasty_threads")
+@pytest.mark.usefixtures("hasty_threads")
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_time_out_as_the_job_ends_does_no_harm(tq: TomQueue, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of jobs that run about as long as they may, each finishes once or is retried, and none is lost."""

@@ -446,3 +446,13 @@ def test_reloaded_module_replaces_its_jobs() -> None:
     assert registry.of_class(Again) is again
     with pytest.raises(DefinitionError):
         registry.of_class(Letter)
+
+
+@pytest.mark.parametrize("hook", ["enqueue", "before", "after", "success", "error", "failure", "reschedule_at"])
+def test_hooks_are_synchronous(hook: str) -> None:
+    """A hook that nobody would await is refused where it is declared, also beside an async process."""
+
+    async def work(self: object, *arguments: object) -> None: ...
+
+    with pytest.raises(DefinitionError, match=f"letter: {hook}.. is async def"):
+        declared_class(type("Letter", (), {"process": work, hook: work}))

@@ -76,10 +76,12 @@ def test_insertions_are_collected_before_there_is_a_stack() -> None:
     insertions: Insertions[list[str], int] = Insertions(("outer", "Named"))
     insertions.insert(extra, after="Named")
     insertions.insert(Named(), before="extra")
-    assert insertions.into(stack()).names() == ["outer", "Named", "Named", "extra"]
     with pytest.raises(SettingsError, match="outer, Named, Named, extra"):
         insertions.insert(extra, before="unheard-of")
     with pytest.raises(SettingsError, match="say where"):
         insertions.insert(extra)
     with pytest.raises(SettingsError, match="say where"):
         insertions.insert(extra, before="outer", after="outer")
+    assert insertions.into(stack()).names() == ["outer", "Named", "Named", "extra"]
+    with pytest.raises(SettingsError, match="the stack is in use"):
+        insertions.insert(extra, before="outer")

@@ -21,7 +21,9 @@ HOOKS = ("enqueue", "before", "after", "success", "error", "failure")
 WORK = ("process", "perform")
 FIELDS_DECLARED = frozenset({"__dataclass_fields__", "__attrs_attrs__"})
 """Marks of a dataclass or attrs class; a plain subclass of one inherits them, but not in its own ``vars``."""
-RESERVED = frozenset({*HOOKS, *WORK, "max_attempts", "max_run_time", "reschedule_at"})
+TERMS = ("max_attempts", "max_run_time", "reschedule_at")
+"""Methods that say how the job runs and ends."""
+RESERVED = frozenset({*HOOKS, *WORK, *TERMS})
 """Names that a worker looks up as methods (Delayed::Job), so that no field may have them."""
 
 
@@ -43,6 +45,7 @@ class ClassDefinition(Generic[T]):
         self.is_async = colour_of(self.name, work, options)
         self.wants_context = wants_context(work, context_type, skip_self=True)
         check_work(self.name, work, given=2 if self.wants_context else 1)
+        check_hooks(self.name, job_class)
         self._codec = InstanceCodec.of_class(job_class, self.name)
 
     def __repr__(self) -> str:
@@ -93,3 +96,10 @@ def check_work(job_name: str, work: Any, *, given: int) -> None:
         raise DefinitionError(
             f"{job_name}: {work.__name__}() takes only self and a JobContext ({error}): make the rest fields"
         ) from error
+
+
+def check_hooks(job_name: str, job_class: type) -> None:
+    """Raise DefinitionError for a method that is called around the work and would have to be awaited."""
+    for name in (*HOOKS, *TERMS):
+        if inspect.iscoroutinefunction(getattr(job_class, name, None)):
+            raise DefinitionError(f"{job_name}: {name}() is async def, and nobody awaits it: make it a plain def")

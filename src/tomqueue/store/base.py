@@ -139,9 +139,6 @@ class Store(Protocol):
     def announce(self, limit: int = 500) -> Announced:
         """Stamp due, unannounced rows as ready, most urgent first."""
 
-    def waiting(self, queues: Sequence[str]) -> bool:
-        """Say whether any row of ``queues`` is ready now (announced or due)."""
-
     def change_counter(self) -> int | None:
         """Return a number that changes when another connection committed; None where there is no cheap one."""
 

@@ -87,7 +87,7 @@ class Catalog:
 
     def retry(self, job_id: int) -> Job:
         """Make a failed, parked or scheduled job ready now, with all its attempts. Raises JobStateError if it runs."""
-        self._change(job_id, and_(self._unlocked(), not_(self._jobs.c.held)), self._retried(), "retried")
+        self._change(job_id, self._retryable(), self._retried(), "retried")
         return self.get(job_id)
 
     def cancel(self, job_id: int, reason: str = "cancelled") -> Job:
@@ -104,8 +104,8 @@ class Catalog:
             self._refuse(job_id, "deleted")
 
     def retry_all(self, ids: Sequence[int], which: Filter | None = None) -> int:
-        """Retry those of ``ids`` that do not run and that ``which`` still means; return how many."""
-        return self._change_all(ids, which, self._unlocked(), self._retried())
+        """Retry those of ``ids`` that neither run nor are held and that ``which`` still means; return how many."""
+        return self._change_all(ids, which, self._retryable(), self._retried())
 
     def cancel_all(self, ids: Sequence[int], reason: str = "cancelled", which: Filter | None = None) -> int:
         """Cancel those of ``ids`` that wait and that ``which`` still means; return how many."""
@@ -258,6 +258,9 @@ class Catalog:
 
     def _unlocked(self) -> ColumnElement[bool]:
         return self._jobs.c.locked_by.is_(None)
+
+    def _retryable(self) -> ColumnElement[bool]:
+        return and_(self._unlocked(), not_(self._jobs.c.held))
 
     def _retried(self) -> dict[str, Any]:
         now = self._store.now()

@@ -88,13 +88,13 @@ class SqlStore(Transactions):
     def now(self) -> datetime:
         """Return the database's clock, aware and in UTC."""
 
-    def _hits(self, link: Any, want: Want) -> list[tuple[str, int]]:  # noqa: ARG002 - for the dialects
-        """Return the (queue, priority) pairs worth a pick, most urgent first, queues in the order of the turn.
+    @abstractmethod
+    def _hits(self, link: Any, want: Want) -> list[tuple[str, int]]:
+        """Read the (queue, priority) pairs worth a pick, most urgent first, queues in the order of the turn.
 
         On a server this is one round trip, whatever the number of queues; it may move the marks forward to the
         first row that can be taken.
         """
-        return pairs(want)
 
     def change_counter(self) -> int | None:
         """Return a number that changes when another connection committed; None where there is no cheap one."""
@@ -185,15 +185,6 @@ class SqlStore(Transactions):
                 self._transact(lambda link: self._know_queues(link, sorted(fresh)))
                 self._known_queues |= fresh
         return Announced(len(announced), self._read(self._next_due))
-
-    def waiting(self, queues: Sequence[str]) -> bool:
-        """Say whether any row of ``queues`` is ready now, announced or due."""
-        want = Want(queues, 1, worker=0)
-
-        def work(link: Any) -> bool:
-            return bool(self._pick_all(link, want, self._hits(link, want))) or bool(self._due(link, 1))
-
-        return self._transact(work)
 
     # How the parts fit --------------------------------------------------------------------------------
 

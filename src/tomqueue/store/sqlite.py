@@ -16,7 +16,7 @@ from tomqueue.store.base import Answer, Inserted, Release, Want
 from tomqueue.store.commit import after_commit
 from tomqueue.store.links import detached
 from tomqueue.store.schema import from_micros, to_micros
-from tomqueue.store.sql import PRIORITIES, Picked, SqlStore
+from tomqueue.store.sql import PRIORITIES, Picked, SqlStore, pairs
 from tomqueue.store.statements import (
     CLAIMED,
     FREE,
@@ -139,6 +139,10 @@ class SqliteStore(SqlStore):
         after_commit(connection, lambda: self._known_queues.update(names))
 
     # Claim --------------------------------------------------------------------------------------------
+
+    def _hits(self, link: sqlite3.Connection, want: Want) -> list[tuple[str, int]]:
+        """Read which pairs have anything: a look that finds nothing takes no write lock."""
+        return [pair for pair in pairs(want) if self._pick(link, *pair, want, 1)]
 
     def _pick(self, link: sqlite3.Connection, queue: str, priority: int, want: Want, limit: int) -> list[Picked]:
         stamp, row_id = want.marks.get((queue, priority), (0, 0))

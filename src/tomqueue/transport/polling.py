@@ -43,6 +43,12 @@ class SilentPublisher:
         """Do nothing."""
 
 
+class Seen(threading.local):
+    """The change counter at the last look: each thread's, because it counts the commits of *other* connections."""
+
+    counter: int | None = None
+
+
 class PollingConsumer:
     """Waits until the database may have something new."""
 
@@ -51,7 +57,7 @@ class PollingConsumer:
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
         self._settings = settings
-        self._seen: int | None = None
+        self._seen = Seen()
         self._news_at = boot_time()
         self._woken = threading.Event()
 
@@ -69,15 +75,15 @@ class PollingConsumer:
         """Return when someone committed (SQLite), at the next look (servers), or after ``seconds``."""
         until = boot_time() + seconds
         counter = self._store.change_counter()
-        while counter is not None and counter == self._seen:
+        while counter is not None and counter == self._seen.counter:
             left = until - boot_time()
             if left <= 0 or self._woken.wait(min(left, self._pause())):
                 break
             counter = self._store.change_counter()
         if counter is None:
             self._woken.wait(min(seconds, self._settings.server_poll_interval))
-        elif counter != self._seen:
-            self._seen = counter
+        elif counter != self._seen.counter:
+            self._seen.counter = counter
             self._news_at = boot_time()
         self._woken.clear()
 

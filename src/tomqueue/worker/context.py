@@ -1,6 +1,7 @@
 """What a job sees of itself while it runs."""
 
 import logging
+from collections.abc import MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -28,7 +29,7 @@ class JobContext:
     max_attempts: int
     run_at: datetime
     created_at: datetime
-    log: "logging.LoggerAdapter[logging.Logger]" = field(repr=False)
+    log: "JobLog" = field(repr=False)
     """A logger whose records carry the job's id, name and attempt."""
     transaction: AtomicTransaction | None = field(default=None, repr=False)
 
@@ -50,6 +51,15 @@ class JobContext:
         return self.transaction
 
 
+class JobLog(logging.LoggerAdapter[logging.Logger]):
+    """A logger whose records carry the job, beside what the caller's own ``extra`` says."""
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        """Join both."""
+        kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
+        return msg, kwargs
+
+
 current_job: ContextVar[JobContext | None] = ContextVar("tomqueue_job", default=None)
 """The job that runs in this thread or task."""
 
@@ -68,6 +78,6 @@ def context_of(
         max_attempts=max_attempts,
         run_at=job.run_at,
         created_at=job.created_at,
-        log=logging.LoggerAdapter(logger, extra),
+        log=JobLog(logger, extra),
         transaction=transaction,
     )

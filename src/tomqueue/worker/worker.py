@@ -128,10 +128,11 @@ class Worker:
         main = threading.current_thread() is threading.main_thread()
         slot = Slot(0, self._board, interrupt_main_thread if main else interrupt_thread)
         self._slots.append(slot)
-        if main:
-            signal.signal(signal.SIGALRM, lambda _number, _frame: raise_pending(slot))
+        before = signal.signal(signal.SIGALRM, lambda _number, _frame: raise_pending(slot)) if main else None
         self._housekeeper.start()
         self._serve(slot)
+        if main:
+            signal.signal(signal.SIGALRM, before)
 
     def _run_threads(self) -> None:
         opened = threading.Barrier(self._options.threads + 1)
