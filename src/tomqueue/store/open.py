@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import msgspec
@@ -12,10 +13,7 @@ from tomqueue.errors import SettingsError, StoreUnavailable
 from tomqueue.settings import Settings
 from tomqueue.store.links import detached
 from tomqueue.store.migrate import check_schema, installed_version, migrate
-from tomqueue.store.mysql import MysqlStore
-from tomqueue.store.postgres import PostgresStore
 from tomqueue.store.sql import SqlStore
-from tomqueue.store.sqlite import SqliteStore
 
 __all__ = ["configure_sqlite", "masked", "open_store", "ready_store", "url_of"]
 
@@ -34,12 +32,13 @@ SYNCHRONOUS_DRIVERS = {
 }
 """URL schemes of an application → the driver that TomQueue's own connections use."""
 
-STORES: dict[str, Callable[[Engine, Settings], SqlStore]] = {
-    "sqlite": SqliteStore,
-    "postgresql": PostgresStore,
-    "mysql": MysqlStore,
-    "mariadb": MysqlStore,
+STORES = {
+    "sqlite": ("tomqueue.store.sqlite", "SqliteStore"),
+    "postgresql": ("tomqueue.store.postgres", "PostgresStore"),
+    "mysql": ("tomqueue.store.mysql", "MysqlStore"),
+    "mariadb": ("tomqueue.store.mysql", "MysqlStore"),
 }
+"""Module and class of each dialect; imported when it is used, because its driver is an extra."""
 CONNECT_TIMEOUT = 10
 """Seconds until a host that does not answer is an error, unless the URL says otherwise."""
 SECRET = re.compile(r"(:)(?!//)[^\s:]\S*(?=@)|(\b(?:password|passwd|pwd|sslpassword)=)[^&\s'\"]+", re.IGNORECASE)
@@ -54,14 +53,12 @@ def open_store(settings: Settings, engine: Any = None) -> SqlStore:
     Nothing is connected yet. Raises SettingsError for a URL that cannot be read or a driver that is missing.
     """
     url = parsed(settings.database_url) if engine is None else engine.url
-    store = STORES.get(url.get_backend_name())
-    if store is None:
-        raise SettingsError(
-            f"database_url={masked(repr(url))}: {url.get_backend_name()} is not supported; use {', '.join(STORES)}"
-        )
+    backend = url.get_backend_name()
+    if backend not in STORES:
+        raise SettingsError(f"database_url={masked(repr(url))}: {backend} is not supported; use {', '.join(STORES)}")
     synchronous = url.set(drivername=SYNCHRONOUS_DRIVERS.get(url.drivername, url.drivername))
     options: dict[str, Any] = {}
-    if url.get_backend_name() != "sqlite":
+    if backend != "sqlite":
         options["pool_pre_ping"] = True  # a server that was restarted is no error of the next call
         if "connect_timeout" not in url.query:
             options["connect_args"] = {"connect_timeout": CONNECT_TIMEOUT}
@@ -71,6 +68,8 @@ def open_store(settings: Settings, engine: Any = None) -> SqlStore:
     own = made(synchronous, **options)
     if own.dialect.name == "sqlite":
         configure_sqlite(own, synchronous=settings.sqlite_synchronous, timeout=settings.database_timeout)
+    module, name = STORES[backend]
+    store: Callable[[Engine, Settings], SqlStore] = getattr(import_module(module), name)
     return store(own, settings)
 
 
