@@ -1,5 +1,6 @@
 """Measure the standard library: one job a file, worked off by a supervisor with two workers."""
 
+import os
 import subprocess
 import sys
 import sysconfig
@@ -66,11 +67,12 @@ def report(total: int, seconds: float) -> None:
         print_failed()
         print_longest(connection)
     engine.dispose()
-    print(f"\nWhere to look next (in {HERE.name}/, the command is {Path(sys.executable).with_name('tomqueue')}):")
-    print("  tomqueue --app app:tq jobs list --failed    the jobs that are kept because they failed")
-    print("  tomqueue --app app:tq jobs show ID          one of them, with its error")
-    print("  tomqueue --app app:tq explain ID            why it is not running")
-    print("  tomqueue --app app:tq stats                 what was done, by queue")
+    command = os.path.relpath(Path(sys.executable).with_name("tomqueue"), HERE)
+    print(f"\nWhere to look next:\n  cd {os.path.relpath(HERE)}")
+    print(f"  {command} --app app:tq jobs list --failed    the jobs that are kept because they failed")
+    print(f"  {command} --app app:tq jobs show ID          one of them, with its error")
+    print(f"  {command} --app app:tq explain ID            why it is not running")
+    print(f"  {command} --app app:tq stats                 what was done, by queue")
 
 
 def print_done(connection: Connection, total: int, seconds: float) -> None:
