@@ -49,6 +49,9 @@ class TomQueue:
         if engine is not None and database_url is not None:
             raise SettingsError("database_url and engine are both given: give one of them")
         self.settings: Settings = read_settings(database_url=database_url, **settings)
+        if self.settings.default_priority not in list(Priority):
+            names = ", ".join(Priority)
+            raise SettingsError(f"default_priority={self.settings.default_priority!r} is unknown: use one of {names}")
         self.registry = Registry()
         self.priority_map: dict[int, Priority] = {}
         """Delayed::Job's numbers → priorities; a number that is not in it is NORMAL, with a warning."""

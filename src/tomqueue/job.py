@@ -94,7 +94,7 @@ class Claimed:
 
     id: int
     queue: str
-    priority: int
+    rank: int
     name: str
     payload: str = field(repr=False)
     attempts: int
@@ -106,3 +106,8 @@ class Claimed:
     suspect: bool
     meta: str | None
     token: int
+
+    @property
+    def priority(self) -> Priority:
+        """How urgent it is."""
+        return Priority.of_rank(self.rank)

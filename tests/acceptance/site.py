@@ -62,6 +62,12 @@ def spin():
     import re
     re.match("(a+)+b", "a" * 64)
 
+@tq.job(name="hog", atomic=True)
+def hog(ctx: JobContext, seconds: float):
+    ctx.connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS hogged (attempt INTEGER)")
+    write(f"hog attempt={ctx.attempt}")
+    time.sleep(seconds)
+
 @tq.job(name="fails", max_attempts=1)
 def fails():
     raise ValueError("as it must")
@@ -95,6 +101,7 @@ class Site:
         for name in ("abort", "oversleep", "deaf", "spin", "fails"):
             self.tq.job(name=name)(nothing(name))
         self.tq.job(name="grow")(grow)
+        self.tq.job(name="hog")(hog)
 
     def enqueue(self, name: str, *arguments: Any, **overrides: Any) -> int:
         """Enqueue a job of the application by its name; return its id."""
@@ -199,6 +206,10 @@ def slow(text: str, seconds: float) -> None:
 
 
 def grow(megabytes: int) -> None:
+    """Stand for the job of this name."""
+
+
+def hog(seconds: float) -> None:
     """Stand for the job of this name."""
 
 

@@ -137,6 +137,21 @@ def test_a_child_that_lost_its_lease_ends_itself(site: Site) -> None:
         site.wait_for_lines(1, "replaced")
 
 
+def test_a_database_that_is_locked_for_long_kills_nobody(make_site: MakeSite) -> None:
+    """An atomic job holds SQLite's write lock for longer than a lease: it ends, once, and every worker lives on."""
+    site = make_site(heartbeat=0.2, lease=2)
+    site.enqueue("slow", "neighbour", 4)
+    site.enqueue("hog", 4)
+    with site.started("run", "-p", "2") as running:
+        site.wait_for_lines(2)
+        children = running.children()
+        site.wait_until_empty()
+        assert running.children() == children
+        assert "lease" not in running.log
+    assert {field_of(line, "attempt") for line in site.lines()} == {1}
+    assert sorted(line.split()[0] for line in site.lines()) == ["begin", "end", "hog"]
+
+
 def test_time_limits_hold_in_sleep_and_in_a_blocking_read(site: Site) -> None:
     """JobTimeout is raised in a sleeping and in a reading job; the error names the line."""
     sleeping, reading = site.enqueue("oversleep"), site.enqueue("deaf")

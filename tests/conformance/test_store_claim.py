@@ -41,7 +41,7 @@ def test_a_claim_returns_the_row_and_marks_it(store: SqlStore) -> None:
     assert claimed == Claimed(
         id=inserted.id,
         queue="default",
-        priority=NORMAL,
+        rank=NORMAL,
         name="a",
         payload='"😀"',
         attempts=1,

@@ -456,3 +456,17 @@ def test_hooks_are_synchronous(hook: str) -> None:
 
     with pytest.raises(DefinitionError, match=f"letter: {hook}.. is async def"):
         declared_class(type("Letter", (), {"process": work, hook: work}))
+
+
+@pytest.mark.parametrize(
+    ("hook", "expected"),
+    [
+        (lambda self: None, r"before\(\) is called with \(self, job\)"),
+        (lambda self, job, more: None, r"before\(\) is called with \(self, job\)"),
+    ],
+)
+def test_a_hook_that_cannot_be_called_is_refused_where_it_is_declared(hook: Any, expected: str) -> None:
+    """What a hook is called with is checked at the declaration, not in the middle of a night."""
+    job_class = type("Wrong", (), {"process": lambda self: None, "before": hook})
+    with pytest.raises(DefinitionError, match=expected):
+        ClassDefinition(job_class, options=Options(), context_type=object)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tomqueue import TomQueue
 from tomqueue.errors import SettingsError
 from tomqueue.settings import Settings, check_name, read_settings
 
@@ -67,3 +68,9 @@ def test_bad_names(name: str) -> None:
     """Anything else is refused, also a line feed at the end."""
     with pytest.raises(SettingsError, match="queue="):
         check_name("queue", name)
+
+
+def test_an_unknown_default_priority_is_refused_at_once() -> None:
+    """It is not the first enqueue that finds it."""
+    with pytest.raises(SettingsError, match="default_priority='urgent' is unknown: use one of high"):
+        TomQueue("sqlite:///jobs.db", default_priority="urgent")

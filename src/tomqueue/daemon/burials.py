@@ -41,7 +41,11 @@ class Burials:
     """All deaths of the last two seconds. ``living`` returns the boards of children that can take a job now."""
 
     def __init__(
-        self, leases: Leases, living: Callable[[], Sequence[Board]], logger: logging.Logger, max_crashes: int
+        self,
+        leases: Leases,
+        living: Callable[[], Sequence[Board]],
+        logger: logging.Logger,
+        max_crashes: Callable[[], int],
     ) -> None:
         self._leases = leases
         self._living = living
@@ -78,7 +82,7 @@ class Burials:
     def _free(self, burial: Burial) -> None:
         over = boot_time() >= burial.until
         try:
-            ready = self._leases.free(burial.worker, burial.rows, self._max_crashes) if burial.rows else []
+            ready = self._leases.free(burial.worker, burial.rows, self._max_crashes()) if burial.rows else []
             if over or not burial.rows:
                 self._leases.remove(burial.worker)
                 self._burials.remove(burial)

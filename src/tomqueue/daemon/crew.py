@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from tomqueue.daemon.burials import Burials
 from tomqueue.daemon.deaths import Cause, fates
-from tomqueue.daemon.heartbeat import MARGIN
+from tomqueue.daemon.heartbeat import trusted_until
 from tomqueue.daemon.process import ChildProcess, Command
 from tomqueue.errors import StoreError
 from tomqueue.service import boot_time
@@ -53,13 +53,14 @@ class Crew:
     def __init__(
         self,
         store: SqlStore,
-        settings: Settings,
+        settings: Callable[[], Settings],
         places: Sequence[WorkerOptions],
         command: Command,
         logger: logging.Logger,
         *,
         report: Callable[[BaseException], None],
         supervisor: int,
+        lock: int | None,
     ) -> None:
         self._store = store
         self._settings = settings
@@ -68,8 +69,9 @@ class Crew:
         self._logger = logger
         self._report = report
         self._supervisor = supervisor
+        self._lock = lock
         self._leases = Leases(store)
-        self._burials = Burials(self._leases, self._living, logger, settings.max_crashes)
+        self._burials = Burials(self._leases, self._living, logger, lambda: settings().max_crashes)
         self._rolling = Rolling()
         self._stopping = False
 
@@ -86,7 +88,7 @@ class Crew:
         """Tell every child to finish what runs; nobody is replaced any more."""
         self._stopping = True
         for child in self._children():
-            child.drain(self._settings.grace)
+            child.drain(self._settings().grace)
 
     def kill(self) -> None:
         """End every child now."""
@@ -119,7 +121,7 @@ class Crew:
     def _look_after(self, place: Place) -> None:
         child = place.child
         if child is not None and child.ended() is None:
-            if child.check(self._settings.grace):
+            if child.check(self._settings().grace):
                 self._logger.warning("killed worker process %d: a job did not end in time", child.pid)
             return
         if child is not None:
@@ -130,7 +132,7 @@ class Crew:
     def _fill(self, place: Place) -> None:
         """Start a child; it takes no job before its lease is written."""
         place.next_start = boot_time() + PAUSE
-        child = ChildProcess(self._command, place.options)
+        child = ChildProcess(self._command, place.options, [] if self._lock is None else [self._lock])
         child.board.lease_until = 0.0
         began = boot_time()
         child.start()
@@ -141,7 +143,8 @@ class Crew:
             child.wait()
             child.close()
             raise
-        child.board.lease_until = began + self._settings.lease - MARGIN
+        lease = self._settings().lease
+        child.board.lease_until = trusted_until(began, lease, timed=self._lock is None)
         place.child = child
 
     def _row(self, child: ChildProcess, options: WorkerOptions) -> WorkerRow:
@@ -149,7 +152,7 @@ class Crew:
         return WorkerRow(
             id=child.worker, name=f"host:{socket.gethostname()} pid:{child.pid}", supervisor=self._supervisor,
             kind="worker", queues=",".join(options.queues) or "*", slots=options.threads, started_at=now,
-            expires_at=now + timedelta(seconds=self._settings.lease),
+            expires_at=now + timedelta(seconds=self._settings().lease),
         )  # fmt: skip
 
     def _empty(self, place: Place, child: ChildProcess) -> None:
@@ -177,7 +180,7 @@ class Crew:
         if rolling.waiting and not self._stopping:
             rolling.current = rolling.waiting.pop(0)
             if rolling.current.child is not None:
-                rolling.current.child.drain(self._settings.grace)
+                rolling.current.child.drain(self._settings().grace)
 
     # Parts --------------------------------------------------------------------------------------------
 

@@ -26,12 +26,13 @@ class ChildProcess:
     The group keeps a Ctrl-C at the terminal from reaching it, and is killed with it: what the job started goes too.
     """
 
-    def __init__(self, command: Command, options: WorkerOptions) -> None:
+    def __init__(self, command: Command, options: WorkerOptions, inherited: Sequence[int] = ()) -> None:
         self.worker = secrets.randbits(62)
         self.board = Board.create()
         self._watchdog = tempfile.TemporaryFile(prefix="tomqueue-stacks-")  # noqa: SIM115 - closed with the process
         self._command = command
         self._options = options
+        self._inherited = inherited
         self._process: subprocess.Popen[bytes] | None = None
         self._overran: frozenset[int] = frozenset()
         self._told = False
@@ -45,7 +46,7 @@ class ChildProcess:
             options=self._options,
         )  # fmt: skip
         self._process = subprocess.Popen(  # noqa: S603 - our own command
-            self._command(spec), stdin=subprocess.DEVNULL, pass_fds=descriptors, process_group=0
+            self._command(spec), stdin=subprocess.DEVNULL, pass_fds=(*descriptors, *self._inherited), process_group=0
         )
 
     @property

@@ -23,7 +23,8 @@ TICK = 0.1
 class Supervisor:
     """Runs child processes until TERM, or INT (twice: at once), or until all are idle.
 
-    ``reload`` is called at HUP before the children are restarted one by one; what it raises keeps the old ones.
+    ``reload`` is called at HUP, before the children are restarted one by one, and returns the settings that count
+    from then on; what it raises keeps the old children.
     """
 
     def __init__(
@@ -35,24 +36,30 @@ class Supervisor:
         logger: logging.Logger,
         *,
         report: Callable[[BaseException], None],
-        reload: Callable[[], object],
+        reload: Callable[[], Settings],
     ) -> None:
+        self._settings = settings
         self._logger = logger
         self._report = report
         self._reload = reload
         self._signals = Signals()
+        self._id = secrets.randbits(62)
+        self._locks = store.live_locks()
+        lock = None if self._locks is None else self._locks.hold(self._id)
         leases = Leases(store)
-        supervisor = secrets.randbits(62)
-        self._crew = Crew(store, settings, places, command, logger, report=report, supervisor=supervisor)
+        self._crew = Crew(
+            store, self._current, places, command, logger, report=report, supervisor=self._id, lock=lock,
+        )  # fmt: skip
         self._heartbeat = Heartbeat(
-            leases, supervisor, self._crew.boards,
-            interval=settings.heartbeat, lease=settings.lease, report=report,
+            leases, self._id, self._crew.boards, self._current, timed=self._locks is None, report=report,
         )  # fmt: skip
         self._sweep = Sweep(
-            leases, self._heartbeat.connected_for, logger,
-            interval=settings.heartbeat, lease=settings.lease, report=report,
+            leases, self._heartbeat.connected_for, self._locks, logger, self._current, report=report,
         )  # fmt: skip
         self._told = False
+
+    def _current(self) -> Settings:
+        return self._settings
 
     def run(self) -> bool:
         """Supervise until the end; say whether the application could be started at all."""
@@ -71,6 +78,8 @@ class Supervisor:
         finally:
             self._sweep.stop()
             self._heartbeat.stop()
+            if self._locks is not None:
+                self._locks.remove(self._id)
         return True
 
     def _obey(self, number: signal.Signals) -> None:
@@ -87,7 +96,7 @@ class Supervisor:
 
     def _restart(self) -> None:
         try:
-            self._reload()
+            self._settings = self._reload()
         except Exception as error:  # noqa: BLE001 - a broken deploy must not end the workers that still work
             self._logger.error("not restarted, the old workers go on: %s", error)  # noqa: TRY400
             self._report(error)

@@ -23,6 +23,8 @@ FIELDS_DECLARED = frozenset({"__dataclass_fields__", "__attrs_attrs__"})
 """Marks of a dataclass or attrs class; a plain subclass of one inherits them, but not in its own ``vars``."""
 TERMS = ("max_attempts", "max_run_time", "reschedule_at")
 """Methods that say how the job runs and ends."""
+TAKEN = {"error": ("job", "exception"), "max_attempts": (), "max_run_time": (), "reschedule_at": ("now", "attempts")}
+"""What a method is called with beside self, where it is not the job alone."""
 RESERVED = frozenset({*HOOKS, *WORK, *TERMS})
 """Names that a worker looks up as methods (Delayed::Job), so that no field may have them."""
 
@@ -99,7 +101,17 @@ def check_work(job_name: str, work: Any, *, given: int) -> None:
 
 
 def check_hooks(job_name: str, job_class: type) -> None:
-    """Raise DefinitionError for a method that is called around the work and would have to be awaited."""
+    """Raise DefinitionError for a method that is called around the work and cannot be: async, or other arguments."""
     for name in (*HOOKS, *TERMS):
-        if inspect.iscoroutinefunction(getattr(job_class, name, None)):
+        method = getattr(job_class, name, None)
+        if method is None:
+            continue
+        if inspect.iscoroutinefunction(method):
             raise DefinitionError(f"{job_name}: {name}() is async def, and nobody awaits it: make it a plain def")
+        given = ("self", *TAKEN.get(name, ("job",)))
+        try:
+            inspect.signature(method).bind(*given)
+        except TypeError as error:
+            raise DefinitionError(
+                f"{job_name}: {name}() is called with ({', '.join(given)}), and does not take that: {error}"
+            ) from error

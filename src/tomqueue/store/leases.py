@@ -94,15 +94,17 @@ class Leases:
         now = self._store.now()
         return [worker for worker in self.all() if worker.expires_at < now]
 
-    def bury(self, worker: int, lease: float) -> bool:
-        """Take over an expired lease; False when it was renewed or taken over meanwhile.
+    def bury(self, worker: int, lease: float, *, known_dead: bool = False) -> bool:
+        """Take over an expired lease, or that of a worker which is known to be dead.
 
-        One that was taken over a full ``lease`` ago and is still there may be taken over again: its reaper died.
+        False when it was renewed or taken over meanwhile. One that was taken over a full ``lease`` ago and is
+        still there may be taken over again: its reaper died.
         """
         now = self._store.now()
         table = self._workers
         with self._store.writing() as connection:
-            expired = (table.c.id == worker) & (table.c.expires_at < now)
+            over = true() if known_dead else table.c.expires_at < now
+            expired = (table.c.id == worker) & over
             values = {"kind": DEAD, "expires_at": now + timedelta(seconds=lease)}
             return connection.execute(update(table).where(expired).values(values)).rowcount == 1
 

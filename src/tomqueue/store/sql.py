@@ -14,6 +14,7 @@ from tomqueue.job import Claimed, NewJob
 from tomqueue.settings import Settings
 from tomqueue.store import rows
 from tomqueue.store.base import Announced, Answer, Delete, Ending, Inserted, Release, Want
+from tomqueue.store.liveness import LiveLocks
 from tomqueue.store.schema import Tables, tables
 from tomqueue.store.statements import delay_of
 from tomqueue.store.transactions import Transactions
@@ -95,6 +96,10 @@ class SqlStore(Transactions):
         On a server this is one round trip, whatever the number of queues; it may move the marks forward to the
         first row that can be taken.
         """
+
+    def live_locks(self) -> LiveLocks | None:
+        """Return the kernel's word on which supervisors live; None where they may be on other hosts."""
+        return None
 
     def change_counter(self) -> int | None:
         """Return a number that changes when another connection committed; None where there is no cheap one."""

@@ -15,6 +15,7 @@ from tomqueue.settings import Settings
 from tomqueue.store.base import Answer, Inserted, Release, Want
 from tomqueue.store.commit import after_commit
 from tomqueue.store.links import detached
+from tomqueue.store.liveness import LiveLocks
 from tomqueue.store.schema import from_micros, to_micros
 from tomqueue.store.sql import PRIORITIES, Picked, SqlStore, pairs
 from tomqueue.store.statements import (
@@ -33,7 +34,9 @@ from tomqueue.store.statements import (
 __all__ = ["SqliteStore", "now_micros"]
 
 UNAVAILABLE = {
-    sqlite3.SQLITE_BUSY: "another transaction holds its lock",
+    sqlite3.SQLITE_BUSY: (
+        "another transaction holds its lock; if it is your own session's, enqueue in it with using(session=session)"
+    ),
     sqlite3.SQLITE_LOCKED: "another connection holds its lock",
     sqlite3.SQLITE_READONLY: "it is read-only",
     sqlite3.SQLITE_FULL: "the disk is full",
@@ -93,6 +96,11 @@ class SqliteStore(SqlStore):
     def now(self) -> datetime:
         """Return the host's clock, which is SQLite's."""
         return from_micros(now_micros())
+
+    def live_locks(self) -> LiveLocks:
+        """Return the locks beside the database's file."""
+        files = self._read(lambda link: link.execute("PRAGMA database_list").fetchall())
+        return LiveLocks(next(file for _, name, file in files if name == "main"))
 
     def change_counter(self) -> int | None:
         """Return SQLite's own counter of other connections' commits (``PRAGMA data_version``)."""

@@ -191,7 +191,7 @@ class Claims:
     def _add(self, works: Sequence[Work]) -> None:
         with self._lock:
             for work in works:
-                heapq.heappush(self._waiting, (work.claimed.priority, next(self._order), work))
+                heapq.heappush(self._waiting, (work.claimed.rank, next(self._order), work))
 
     def _forget(self, ids: Sequence[int]) -> None:
         with self._lock:

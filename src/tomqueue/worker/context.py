@@ -73,7 +73,7 @@ def context_of(
         id=job.id,
         name=job.name,
         queue=job.queue,
-        priority=Priority.of_rank(job.priority),
+        priority=job.priority,
         attempt=job.attempts,
         max_attempts=max_attempts,
         run_at=job.run_at,

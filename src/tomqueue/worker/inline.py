@@ -19,7 +19,7 @@ def run_inline(tools: Tools, name: str, queue: str, priority: Priority, payload:
     now = datetime.now(UTC)
     attempt = Attempt()
     attempt.job = Claimed(
-        id=0, queue=queue, priority=priority.rank, name=name, payload=payload, attempts=1, max_attempts=None,
+        id=0, queue=queue, rank=priority.rank, name=name, payload=payload, attempts=1, max_attempts=None,
         run_at=now, created_at=now, expires_at=None, parks=0, suspect=False, meta=None, token=0,
     )  # fmt: skip
     policies = Policies(tools.settings, keep_place=True)
