@@ -30,7 +30,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """SQLAlchemy URL of the database that holds the jobs."""
     schema: str | None = None
     """Database schema of the tables (PostgreSQL, MySQL); None is the connection's own."""
-    prefix: str = "tomqueue"
+    table_prefix: str = "tomqueue"
     """Start of every table name."""
     default_queue: str = "default"
     default_priority: str = "normal"
@@ -89,7 +89,7 @@ def read_settings(environment: Mapping[str, str] | None = None, **arguments: Any
 def checked(settings: Settings) -> Settings:
     """Return ``settings`` if every value is in its range; raise SettingsError that names the one that is not."""
     check_name("default_queue", settings.default_queue)
-    for name in ("prefix", "schema"):
+    for name in ("table_prefix", "schema"):
         value = getattr(settings, name)
         if value is not None and not IDENTIFIER.fullmatch(value):
             raise SettingsError(f"{name}={value!r} must match {IDENTIFIER.pattern} (it becomes part of a table name)")

@@ -12,8 +12,8 @@ from tomqueue.settings import Settings, check_name, read_settings
 def test_arguments_go_before_the_environment() -> None:
     """None is not given; text of the environment becomes the type of its setting."""
     environment = {"TOMQUEUE_MAX_ATTEMPTS": "3", "TOMQUEUE_LEASE": "60.5", "TOMQUEUE_DELETE_FAILED_JOBS": "true"}
-    found = read_settings(environment, max_attempts=5, lease=None, prefix=None)
-    assert (found.max_attempts, found.lease, found.delete_failed_jobs, found.prefix) == (5, 60.5, True, "tomqueue")
+    found = read_settings(environment, max_attempts=5, lease=None, table_prefix=None)
+    assert (found.max_attempts, found.lease, found.delete_failed_jobs, found.table_prefix) == (5, 60.5, True, "tomqueue")
     assert read_settings({}) == Settings()
 
 
@@ -45,7 +45,7 @@ def test_the_environment_of_the_process_is_read(monkeypatch: pytest.MonkeyPatch)
         ({"database_timeout": -1}, "database_timeout"),
         ({"lease": 1.0, "heartbeat": 0.5}, "lease=1.0 must be more than heartbeat=0.5 and a second"),
         ({"lease": 9.0, "heartbeat": 5.0}, "lease=9.0 must be at least twice heartbeat=5.0"),
-        ({"prefix": "a-b"}, "prefix='a-b' must match"),
+        ({"table_prefix": "a-b"}, "table_prefix='a-b' must match"),
         ({"schema": "x; DROP TABLE"}, "schema="),
         ({"default_queue": "no spaces"}, "default_queue='no spaces' must match"),
         ({"sqlite_synchronous": "OFF"}, "use FULL, EXTRA or NORMAL"),

@@ -37,7 +37,7 @@ class SqlStore(Transactions):
     def __init__(self, engine: Engine, settings: Settings) -> None:
         super().__init__(engine)
         self.settings = settings
-        self.tables: Tables = tables(settings.prefix, settings.schema, engine.dialect.name)
+        self.tables: Tables = tables(settings.table_prefix, settings.schema, engine.dialect.name)
         preparer = engine.dialect.identifier_preparer
         self.jobs = preparer.format_table(self.tables.jobs)
         self.queues = preparer.format_table(self.tables.queues)
