@@ -43,5 +43,5 @@ class Reporting:
             return
         try:
             self.reporter.notify(error)
-        except Exception:
+        except (Exception, SystemExit):
             self.logger.exception("the exception reporter failed")

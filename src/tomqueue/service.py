@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 __all__ = ["Repeating", "Service", "boot_time"]
@@ -57,18 +58,19 @@ class Repeating:
         """End the current pause early."""
         self._wake.set()
 
-    def stop(self) -> None:
-        """End and wait for the end; harmless when called twice or before ``start``."""
+    def stop(self, seconds: float | None = None) -> None:
+        """End and wait for the end, at most so many seconds; harmless when called twice or before ``start``."""
         self._stopping = True
         self._wake.set()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join()
+            self._thread.join(seconds)
 
     def _run(self) -> None:
         while not self._stopping:
             try:
                 self._work()
             except Exception as error:  # noqa: BLE001 - reported; the service goes on
-                self._report(error)
+                with suppress(Exception, SystemExit):  # not even a reporter that fails may end it
+                    self._report(error)
             self._wake.wait(self._interval())
             self._wake.clear()

@@ -62,6 +62,29 @@ def spin():
     import re
     re.match("(a+)+b", "a" * 64)
 
+@tq.job(name="leave_early")
+def leave_early():
+    write("leaving")
+    os._exit(0)
+
+@tq.job(name="killer")
+def killer():
+    time.sleep(0.3)
+    os.abort()
+
+@tq.job(name="grandchild")
+def grandchild():
+    import multiprocessing
+    multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,), daemon=False).start()
+    write(f"forked pid={os.getpid()}")
+    time.sleep(60)
+
+@tq.job(name="lingering")
+def lingering(text: str):
+    import threading
+    threading.Thread(target=time.sleep, args=(3600,)).start()
+    write(f"lingering {text} pid={os.getpid()}")
+
 @tq.job(name="hog", atomic=True)
 def hog(ctx: JobContext, seconds: float):
     ctx.connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS hogged (attempt INTEGER)")
@@ -98,10 +121,11 @@ class Site:
         self.tq = TomQueue(database_url)
         self.tq.job(name="note")(note)
         self.tq.job(name="slow")(slow)
-        for name in ("abort", "oversleep", "deaf", "spin", "fails"):
+        for name in ("abort", "oversleep", "deaf", "spin", "fails", "leave_early", "killer", "grandchild"):
             self.tq.job(name=name)(nothing(name))
         self.tq.job(name="grow")(grow)
         self.tq.job(name="hog")(hog)
+        self.tq.job(name="lingering")(lingering)
 
     def enqueue(self, name: str, *arguments: Any, **overrides: Any) -> int:
         """Enqueue a job of the application by its name; return its id."""
@@ -206,6 +230,10 @@ def slow(text: str, seconds: float) -> None:
 
 
 def grow(megabytes: int) -> None:
+    """Stand for the job of this name."""
+
+
+def lingering(text: str) -> None:
     """Stand for the job of this name."""
 
 

@@ -152,6 +152,56 @@ def test_a_database_that_is_locked_for_long_kills_nobody(make_site: MakeSite) ->
     assert sorted(line.split()[0] for line in site.lines()) == ["begin", "end", "hog"]
 
 
+def test_a_job_that_exits_with_zero_is_charged(site: Site) -> None:
+    """os._exit(0) ends the process cleanly, but not the job: it counts as a crash, and is failed after three."""
+    job = site.enqueue("leave_early")
+    with site.started("work", "-p", "1"):
+        wait_until(lambda: site.tq.jobs.get(job).state is State.FAILED, "the job to be failed")
+    after = site.tq.jobs.get(job)
+    assert (after.crashes, len(site.lines())) == (3, 3)
+    assert "exited with status 0" in (after.last_error or "")
+
+
+def test_in_threads_only_the_killer_is_charged(site: Site) -> None:
+    """A job that kills its process beside others: each suspect runs alone the next time, and only one is failed."""
+    killer = site.enqueue("killer")
+    for number in range(3):
+        site.enqueue("slow", f"innocent{number}", 1)
+    with site.started("work", "-p", "1", "--threads", "4"):
+        wait_until(lambda: site.tq.jobs.get(killer).state is State.FAILED, "the killer to be failed")
+        site.wait_for_lines(3, "end innocent")
+        wait_until(lambda: site.tq.jobs.count() == 1, "the innocent to be done")
+
+
+def test_what_a_job_forked_does_not_keep_its_worker_alive(site: Site) -> None:
+    """After kill -9 of the supervisor a fork of a job lives on; the row is free nevertheless."""
+    site.enqueue("grandchild")
+    with site.started("work", "-p", "1") as running:
+        first = site.wait_for_lines(1, "forked")[0]
+        running.send(signal.SIGKILL)
+        running.wait()
+        wait_until(lambda: not is_alive(field_of(first, "pid")), "the worker to be gone")
+    with site.started("work", "-p", "1") as running:
+        site.wait_for_lines(2, "forked")
+
+
+def test_threads_that_a_job_left_do_not_keep_a_recycled_worker(site: Site) -> None:
+    """A worker that has run its share ends, whatever non-daemon threads are left in it."""
+    for number in range(3):
+        site.enqueue("lingering", f"n{number}")
+    with site.started("work", "-p", "1", "--max-jobs", "1"):
+        lines = site.wait_for_lines(3, "lingering")
+    assert len({field_of(line, "pid") for line in lines}) == 3
+
+
+def test_workoff_goes_on_after_recycling_and_into_new_queues(site: Site) -> None:
+    """It ends when nothing is ready, not when a worker has run its share."""
+    for number in range(7):
+        site.enqueue("note", f"n{number}", queue=f"queue{number % 3}")
+    site.run("workoff", "-p", "1", "--max-jobs", "2")
+    assert len(site.lines()) == 7
+
+
 def test_time_limits_hold_in_sleep_and_in_a_blocking_read(site: Site) -> None:
     """JobTimeout is raised in a sleeping and in a reading job; the error names the line."""
     sleeping, reading = site.enqueue("oversleep"), site.enqueue("deaf")

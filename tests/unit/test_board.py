@@ -103,3 +103,15 @@ def test_what_does_not_fit_is_not_handed(board: Board, supervisor: Board) -> Non
     assert not supervisor.hand(999)
     board.handed_done([5])
     assert supervisor.hand(999)
+
+
+def test_a_row_that_is_claimed_again_stays_when_its_first_claim_is_forgotten() -> None:
+    """Given back and taken anew before the giving back is settled: the second claim is still on the board."""
+    board = Board.create()
+    board.record([7])
+    board.record([7])
+    board.forget(7)
+    assert board.claims() == [7]
+    board.forget(7)
+    assert board.claims() == []
+    board.close()

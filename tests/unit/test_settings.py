@@ -13,7 +13,12 @@ def test_arguments_go_before_the_environment() -> None:
     """None is not given; text of the environment becomes the type of its setting."""
     environment = {"TOMQUEUE_MAX_ATTEMPTS": "3", "TOMQUEUE_LEASE": "60.5", "TOMQUEUE_DELETE_FAILED_JOBS": "true"}
     found = read_settings(environment, max_attempts=5, lease=None, table_prefix=None)
-    assert (found.max_attempts, found.lease, found.delete_failed_jobs, found.table_prefix) == (5, 60.5, True, "tomqueue")
+    assert (found.max_attempts, found.lease, found.delete_failed_jobs, found.table_prefix) == (
+        5,
+        60.5,
+        True,
+        "tomqueue",
+    )
     assert read_settings({}) == Settings()
 
 

@@ -42,12 +42,18 @@ class Record:
         self.raised.append(interruption)
 
 
+def begin(slot: Slot, job: Claimed, attempts_left: int) -> None:
+    """Let a slot deal with a job, and the job run."""
+    slot.occupy(job, 3600, attempts_left)
+    slot.arm(10, attempts_left)
+
+
 def test_a_job_is_interrupted_once(board: Board) -> None:
     """The second interruption of the same job is refused; the end of the job takes the first one back."""
     record, job = Record(), claimed(1)
     slot = Slot(0, board, record)
     assert slot.interrupt(JobTimeout, job) is False
-    slot.arm(job, 10, 1)
+    begin(slot, job, 1)
     assert slot.interrupt(JobTimeout, job) is True
     assert slot.interrupt(JobInterrupted, job) is False
     slot.disarm()
@@ -59,21 +65,23 @@ def test_an_interruption_does_not_hit_the_next_job(board: Board) -> None:
     """What was decided about one job is refused when another runs by now."""
     record, first, second = Record(), claimed(1), claimed(2)
     slot = Slot(0, board, record)
-    slot.arm(first, 10, 1)
+    begin(slot, first, 1)
     slot.disarm()
-    slot.arm(second, 10, 1)
+    begin(slot, second, 1)
     assert slot.interrupt(JobTimeout, first) is False
     assert record.raised == []
 
 
 def test_the_board_shows_what_runs(board: Board) -> None:
-    """Armed, the supervisor sees the job; disarmed, nothing."""
+    """The supervisor sees the job from when it is dealt with until the turn is over."""
     slot = Slot(3, board, Record())
-    slot.arm(claimed(7), 10, 0)
+    begin(slot, claimed(7), 0)
     (running,) = board.running()
     assert (running.job, running.attempts, running.used_up, running.suspect) == (7, 1, True, False)
     assert running.deadline == pytest.approx(running.since + 10, abs=1)
     slot.disarm()
+    assert [one.job for one in board.running()] == [7]  # its hooks may still run
+    slot.vacate()
     assert board.running() == []
 
 
@@ -83,7 +91,7 @@ def test_a_sleep_in_the_main_thread_is_ended(board: Board) -> None:
     job = claimed(1)
     before = signal.signal(signal.SIGALRM, lambda _number, _frame: raise_pending(slot))
     try:
-        slot.arm(job, 10, 1)
+        begin(slot, job, 1)
         threading.Timer(0.01, slot.interrupt, (JobTimeout, job)).start()
         with pytest.raises(JobTimeout):
             time.sleep(60)
@@ -101,7 +109,7 @@ def test_python_code_in_a_thread_is_ended(board: Board) -> None:
 
     def run() -> None:
         slot = Slot(0, board, interrupt_thread)
-        slot.arm(job, 10, 1)
+        begin(slot, job, 1)
         slots.append(slot)
         try:
             while True:
@@ -124,8 +132,8 @@ class Unlucky(Slot):
 
     at = ""
 
-    def arm(self, job: Claimed, limit: float, attempts_left: int) -> None:
-        super().arm(job, limit, attempts_left)
+    def arm(self, limit: float, attempts_left: int) -> None:
+        super().arm(limit, attempts_left)
         self._strike("armed")
 
     def disarm(self) -> None:

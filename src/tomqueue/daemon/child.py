@@ -1,11 +1,16 @@
 """What a worker process does from its start to its end."""
 
+import atexit
 import ctypes
 import logging
 import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
+from contextlib import suppress
+from types import FrameType
+from typing import NoReturn
 
 from tomqueue.daemon.spec import EXIT_LEASE_LOST, ChildSpec
 from tomqueue.service import boot_time
@@ -14,7 +19,7 @@ from tomqueue.worker.tools import Tools
 from tomqueue.worker.watchdog import Watchdog
 from tomqueue.worker.worker import Worker
 
-__all__ = ["run_child"]
+__all__ = ["leave", "run_child"]
 
 PR_SET_PDEATHSIG = 1
 LEASE_WITHIN = 30.0
@@ -24,6 +29,7 @@ def run_child(tools: Tools, spec: ChildSpec) -> None:
     """Work until told to stop. Dies with its supervisor, and when its lease is over."""
     die_with_parent()
     board = Board(spec.board)
+    keep_from_forks((spec.board, spec.watchdog, *spec.inherited))
     wait_for_lease(board)
     worker = Worker(
         tools, board, spec.worker, spec.options,
@@ -32,15 +38,35 @@ def run_child(tools: Tools, spec: ChildSpec) -> None:
         die=lambda: end_now(tools.logger),
     )  # fmt: skip
     signal.signal(signal.SIGTERM, lambda _number, _frame: drain(board, tools.settings.grace))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # handlers, not SIG_IGN: that would be inherited by the programs that a job executes
+    signal.signal(signal.SIGINT, heed_not)
+    signal.signal(signal.SIGHUP, heed_not)
     worker.run()
 
 
 def drain(board: Board, grace: float) -> None:
-    """Write down that this process shall end; its housekeeper reads it. All that a signal handler may safely do."""
+    """Write down that this process shall end; its guard reads it. All that a signal handler may safely do."""
     if not board.drain_by:
         board.drain_by = boot_time() + grace
+
+
+def heed_not(_number: int, _frame: FrameType | None) -> None:
+    """Leave a signal to the supervisor."""
+
+
+def keep_from_forks(descriptors: Sequence[int]) -> None:
+    """Let what a job forks be no part of this worker: it holds no lock of ours, and hears signals in its own way."""
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
+
+    def forked() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM):
+            signal.signal(number, signal.SIG_DFL)
+        for descriptor in descriptors:
+            with suppress(OSError):
+                os.close(descriptor)
+
+    os.register_at_fork(after_in_child=forked)
 
 
 def wait_for_lease(board: Board) -> None:
@@ -51,9 +77,16 @@ def wait_for_lease(board: Board) -> None:
 
 
 def die_with_parent() -> None:
-    """Ask Linux to kill this process when its parent dies; elsewhere the housekeeper notices within a moment."""
+    """Ask Linux to kill this process when its parent dies; elsewhere the guard notices within a moment."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def leave() -> NoReturn:
+    """End this process now that its work is done, whatever threads the application has left running."""
+    atexit._run_exitfuncs()  # noqa: SLF001 - what the application registered, and no wait for its threads
+    logging.shutdown()
+    os._exit(0)
 
 
 def end_now(logger: logging.Logger) -> None:

@@ -3,28 +3,30 @@
 import logging
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime
 
-from tomqueue.daemon.burials import Burials
-from tomqueue.daemon.deaths import Cause, fates
-from tomqueue.daemon.heartbeat import trusted_until
+from tomqueue.daemon.deaths import Cause
 from tomqueue.daemon.process import ChildProcess, Command
-from tomqueue.errors import StoreError
+from tomqueue.daemon.registry import Birth, Registry
 from tomqueue.service import boot_time
 from tomqueue.settings import Settings
-from tomqueue.store.leases import Leases, WorkerRow
+from tomqueue.store.leases import WorkerRow
 from tomqueue.store.sql import SqlStore
 from tomqueue.worker.board import Board
 from tomqueue.worker.worker import WorkerOptions
 
 __all__ = ["Crew", "Place"]
 
-SETTLED = 10.0
-"""A child that lived so long, or started a job, is replaced at once; others after a growing pause."""
 LONGEST_PAUSE = 30.0
+DOUBLINGS = 7
 PAUSE = 1.0
 """Before a start that failed is tried again."""
+GIVE_UP_AFTER = 5
+"""Starts in a row that ended before the child took jobs, in every place: the application cannot be started."""
+TIME_TO_BURY = 5.0
+"""After the last child has ended; what the database does not take by then is the next sweep's."""
 
 
 @dataclass(slots=True)
@@ -54,7 +56,7 @@ class Crew:
         self,
         store: SqlStore,
         settings: Callable[[], Settings],
-        places: Sequence[WorkerOptions],
+        places: Sequence[Place],
         command: Command,
         logger: logging.Logger,
         *,
@@ -62,27 +64,33 @@ class Crew:
         supervisor: int,
         lock: int | None,
     ) -> None:
-        self._store = store
         self._settings = settings
-        self._places = [Place(options) for options in places]
+        self._places = list(places)
         self._command = command
         self._logger = logger
         self._report = report
         self._supervisor = supervisor
         self._lock = lock
-        self._leases = Leases(store)
-        self._burials = Burials(self._leases, self._living, logger, lambda: settings().max_crashes)
         self._rolling = Rolling()
         self._stopping = False
+        self._bury_by = 0.0
+        self._registry = Registry(store, settings, self._living, logger, timed=lock is None, report=report)
 
     # For the supervisor -------------------------------------------------------------------------------
 
+    def start(self) -> None:
+        """Begin to write leases and bury the dead."""
+        self._registry.start()
+
+    def stop(self) -> None:
+        """End; waits a moment for the database, and no longer."""
+        self._registry.stop(TIME_TO_BURY)
+
     def work(self) -> None:
-        """Look after every place: replace who ended, kill who overran, free what the dead left."""
+        """Look after every place: replace who ended, kill who overran. Never waits for the database."""
         for place in self._places:
-            self._look_after(place)
+            self._guarded(lambda place=place: self._look_after(place))  # type: ignore[misc]
         self._roll()
-        self._guarded(self._burials.work)
 
     def drain(self) -> None:
         """Tell every child to finish what runs; nobody is replaced any more."""
@@ -105,12 +113,15 @@ class Crew:
     def over(self) -> bool:
         """Whether nobody lives, nobody will be replaced, and the dead are buried."""
         ended = self._stopping or all(place.finished for place in self._places)
-        return ended and not self._children() and not self._burials.pending
+        if not ended or self._children():
+            return False
+        self._bury_by = self._bury_by or boot_time() + TIME_TO_BURY
+        return not self._registry.pending or boot_time() > self._bury_by
 
     @property
     def never_started(self) -> bool:
-        """Whether every place has failed several times before its child took a job: the application cannot start."""
-        return all(place.failures >= 5 for place in self._places)  # noqa: PLR2004 - a handful
+        """Whether in every place several children in a row ended before they took jobs: nothing can be started."""
+        return all(place.failures >= GIVE_UP_AFTER for place in self._places)
 
     def boards(self) -> dict[int, Board]:
         """Return the board of every child by its worker id."""
@@ -127,32 +138,26 @@ class Crew:
         if child is not None:
             self._empty(place, child)
         if not self._stopping and not place.finished and boot_time() >= place.next_start:
-            self._guarded(lambda: self._fill(place))
+            self._fill(place)
 
     def _fill(self, place: Place) -> None:
         """Start a child; it takes no job before its lease is written."""
         place.next_start = boot_time() + PAUSE
         child = ChildProcess(self._command, place.options, [] if self._lock is None else [self._lock])
-        child.board.lease_until = 0.0
-        began = boot_time()
-        child.start()
         try:
-            self._leases.register(self._row(child, place.options))
+            child.start()
         except BaseException:
-            child.kill()
-            child.wait()
             child.close()
             raise
-        lease = self._settings().lease
-        child.board.lease_until = trusted_until(began, lease, timed=self._lock is None)
         place.child = child
+        self._registry.born(Birth(self._row(child, place.options), child.board))
 
     def _row(self, child: ChildProcess, options: WorkerOptions) -> WorkerRow:
-        now = self._store.now()
+        now = datetime.now(UTC)  # the registry writes the database's own
         return WorkerRow(
             id=child.worker, name=f"host:{socket.gethostname()} pid:{child.pid}", supervisor=self._supervisor,
             kind="worker", queues=",".join(options.queues) or "*", slots=options.threads, started_at=now,
-            expires_at=now + timedelta(seconds=self._settings().lease),
+            expires_at=now,
         )  # fmt: skip
 
     def _empty(self, place: Place, child: ChildProcess) -> None:
@@ -160,13 +165,13 @@ class Crew:
         place.child = None
         if death.cause is not Cause.TOLD:
             self._logger.error("worker process %d %s while it ran %d jobs", child.pid, death.reason, len(death.running))
-        self._guarded(lambda: self._burials.forget_board(child.board))
-        rows = fates(death, self._store.now())
-        self._guarded(lambda: self._burials.bury(child.worker, f"process {child.pid}", rows))
-        place.finished = place.options.until_idle and child.ended() == 0
-        started = child.board.started > 0 or boot_time() - child.started_at > SETTLED
-        place.failures = 0 if started or death.cause is Cause.TOLD else place.failures + 1
-        place.next_start = boot_time() + (min(0.25 * 2**place.failures, LONGEST_PAUSE) if place.failures else 0)
+        self._registry.died(child.worker, f"process {child.pid}", death)
+        place.finished = place.options.until_idle and child.worked_off
+        place.failures = 0 if child.board.ready or death.cause is Cause.TOLD else place.failures + 1
+        if place.failures:
+            place.next_start = boot_time() + min(0.25 * 2 ** min(place.failures, DOUBLINGS), LONGEST_PAUSE)
+        else:
+            place.next_start = 0.0
         child.close()
 
     # Restart one by one -------------------------------------------------------------------------------
@@ -188,11 +193,15 @@ class Crew:
         return [place.child for place in self._places if place.child is not None]
 
     def _living(self) -> list[Board]:
-        children = [child for child in self._children() if child.board.ready and not child.draining]
-        return [child.board for child in children if child.ended() is None]
+        boards = []
+        for child in self._children():
+            with suppress(ValueError):  # asked by the registry's thread: a child may have died, its board closed
+                if child.board.ready and not child.draining and child.ended() is None:
+                    boards.append(child.board)
+        return boards
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
             work()
-        except (StoreError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - trouble with one place must not end what holds the others
             self._report(error)

@@ -48,30 +48,30 @@ def reason_of(status: int) -> str:
         return f"was killed by signal {-status}"
 
 
-def fates(death: Death, now: datetime) -> list[Freed]:
+def fates(death: Death, now: datetime, backoff_cap: float) -> list[Freed]:
     """Return what becomes of each row: the job that killed the process is charged, its neighbours are not."""
     running = {slot.job for slot in death.running}
     claimed = [Freed(id=job, fate=Fate.REFUND) for job in death.claims if job not in running]
-    return [*(fate_of(slot, death, now) for slot in death.running), *claimed]
+    return [*(fate_of(slot, death, now, backoff_cap) for slot in death.running), *claimed]
 
 
-def fate_of(slot: SlotState, death: Death, now: datetime) -> Freed:
+def fate_of(slot: SlotState, death: Death, now: datetime, backoff_cap: float) -> Freed:
     """Return what becomes of a job that ran when its process died."""
     if death.cause is Cause.OVERRAN and slot.job in death.overran:
-        return overrun(slot, death, now)
+        return overrun(slot, death, now, backoff_cap)
     if death.cause is not Cause.CRASHED:
         return Freed(id=slot.job, fate=Fate.REFUND)
-    if len(death.running) > 1 and not slot.suspect:
+    if len(death.running) > 1:  # nobody knows which of them it was: each runs alone the next time
         return Freed(id=slot.job, fate=Fate.SUSPECT)
     error = f"WorkerDied: the process that ran this job {death.reason}"
     return Freed(id=slot.job, fate=Fate.CRASHED, used_up=slot.used_up, error=error)
 
 
-def overrun(slot: SlotState, death: Death, now: datetime) -> Freed:
-    """Return what becomes of a job that did not end after its time-out; the default back-off counts here."""
+def overrun(slot: SlotState, death: Death, now: datetime, backoff_cap: float) -> Freed:
+    """Return what becomes of a job that did not end after its time-out; the default back-off counts here, capped."""
     ran = slot.deadline - slot.since
     error = f"JobTimeout: ran longer than its max_run_time of {ran:.3g} s and ignored it; the process was killed"
     if death.stacks:
         error = f"{error}\n{death.stacks}"
-    again = now + timedelta(seconds=default_backoff(slot.attempts))
+    again = now + timedelta(seconds=min(default_backoff(slot.attempts), backoff_cap))
     return Freed(id=slot.job, fate=Fate.OVERRAN, used_up=slot.used_up, error=error, run_at=again)

@@ -50,9 +50,9 @@ class Heartbeat:
         """Begin."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """End."""
-        self._thread.stop()
+    def stop(self, seconds: float) -> None:
+        """End, and wait for it at most that long."""
+        self._thread.stop(seconds)
 
     def connected_for(self) -> float:
         """Return for how many seconds every renewal has succeeded."""

@@ -11,7 +11,7 @@ from contextlib import suppress
 from tomqueue.daemon.deaths import Cause, Death, reason_of
 from tomqueue.daemon.spec import EXIT_LEASE_LOST, ChildSpec
 from tomqueue.service import boot_time
-from tomqueue.worker.board import Board
+from tomqueue.worker.board import Board, Leaving
 from tomqueue.worker.watchdog import read_dump
 from tomqueue.worker.worker import WorkerOptions
 
@@ -29,6 +29,7 @@ class ChildProcess:
     def __init__(self, command: Command, options: WorkerOptions, inherited: Sequence[int] = ()) -> None:
         self.worker = secrets.randbits(62)
         self.board = Board.create()
+        self.board.lease_until = 0.0  # until it is written
         self._watchdog = tempfile.TemporaryFile(prefix="tomqueue-stacks-")  # noqa: SIM115 - closed with the process
         self._command = command
         self._options = options
@@ -36,6 +37,7 @@ class ChildProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._overran: frozenset[int] = frozenset()
         self._told = False
+        self._killed = False
         self.started_at = boot_time()
 
     def start(self) -> None:
@@ -43,7 +45,7 @@ class ChildProcess:
         descriptors = (self.board.descriptor, self._watchdog.fileno())
         spec = ChildSpec(
             worker=self.worker, supervisor_pid=os.getpid(), board=descriptors[0], watchdog=descriptors[1],
-            options=self._options,
+            inherited=tuple(self._inherited), options=self._options,
         )  # fmt: skip
         self._process = subprocess.Popen(  # noqa: S603 - our own command
             self._command(spec), stdin=subprocess.DEVNULL, pass_fds=(*descriptors, *self._inherited), process_group=0
@@ -57,18 +59,13 @@ class ChildProcess:
 
     @property
     def draining(self) -> bool:
-        """Whether it was told to end."""
-        return self._told
+        """Whether it is to end, by its supervisor's word or its own."""
+        return self._told or self._killed or self.board.drain_by > 0
 
     def ended(self) -> int | None:
         """Return the exit status (negative: the signal), None while it lives."""
         assert self._process is not None
         return self._process.poll()
-
-    def wait(self) -> None:
-        """Wait for its end."""
-        assert self._process is not None
-        self._process.wait()
 
     def drain(self, grace: float) -> None:
         """Tell it to finish what runs and start nothing more."""
@@ -79,33 +76,48 @@ class ChildProcess:
 
     def kill(self) -> None:
         """End it now; what ran is not charged."""
-        self._told = True
+        self._killed = True
         self._kill_group()
 
     def check(self, grace: float) -> bool:
-        """Kill it if a job ignored its time-out, or it the end of the grace time; say whether it was killed."""
-        now = boot_time()
-        overran = frozenset(slot.job for slot in self.board.running() if now > slot.deadline + grace)
-        if overran:
-            self._overran = overran
-        elif not (self._told and now > self.board.drain_by):
+        """Kill it if a job ignored its time-out, or if it was to end by now; say whether this call killed it."""
+        if self._killed:
             return False
-        self._kill_group()
+        now, end_by = boot_time(), self.board.drain_by
+        self._overran = frozenset(slot.job for slot in self.board.running() if now > slot.deadline + grace)
+        if not self._overran and not (end_by and now > end_by):
+            return False
+        self.kill()
         return True
 
     def death(self) -> Death:
         """Return how it ended and what it had. Call once it has ended."""
+        running = self.board.running()
+        return Death(
+            cause=self._cause(bool(running)), reason=reason_of(self._status()), running=running,
+            claims=self.board.claims(), overran=self._overran,
+            stacks=read_dump(self._watchdog.fileno()) if self._overran else "",
+        )  # fmt: skip
+
+    @property
+    def worked_off(self) -> bool:
+        """Whether it ended because nothing was ready."""
+        return self._status() == 0 and self.board.leaving is Leaving.IDLE
+
+    def _cause(self, running: bool) -> Cause:
+        status = self._status()
+        if self._overran:
+            return Cause.OVERRAN
+        if self._killed or status == EXIT_LEASE_LOST or (status == 0 and not running):
+            return Cause.TOLD
+        if self._told and status == -signal.SIGTERM:  # before it could listen
+            return Cause.TOLD
+        return Cause.CRASHED
+
+    def _status(self) -> int:
         status = self.ended()
         assert status is not None
-        cause = Cause.CRASHED
-        if self._overran:
-            cause = Cause.OVERRAN
-        elif self._told or status in {0, EXIT_LEASE_LOST}:
-            cause = Cause.TOLD
-        return Death(
-            cause=cause, reason=reason_of(status), running=self.board.running(), claims=self.board.claims(),
-            overran=self._overran, stacks=read_dump(self._watchdog.fileno()) if self._overran else "",
-        )  # fmt: skip
+        return status
 
     def close(self) -> None:
         """Give the shared memory back."""

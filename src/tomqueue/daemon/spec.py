@@ -20,6 +20,8 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
     """File descriptor of the board."""
     watchdog: int
     """File descriptor that the stacks of a hanging job are written to."""
+    inherited: tuple[int, ...] = ()
+    """Descriptors that only have to stay open while this process lives: its supervisor's lock."""
     options: WorkerOptions
 
     def encoded(self) -> str:

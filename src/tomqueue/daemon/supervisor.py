@@ -5,43 +5,46 @@ import secrets
 import signal
 from collections.abc import Callable, Sequence
 
-from tomqueue.daemon.crew import Crew
+from tomqueue.daemon.crew import Crew, Place
+from tomqueue.daemon.description import Description
 from tomqueue.daemon.heartbeat import Heartbeat
 from tomqueue.daemon.process import Command
 from tomqueue.daemon.signals import Signals
 from tomqueue.daemon.sweep import Sweep
+from tomqueue.errors import SettingsError
 from tomqueue.settings import Settings
 from tomqueue.store.leases import Leases
 from tomqueue.store.sql import SqlStore
-from tomqueue.worker.worker import WorkerOptions
 
 __all__ = ["Supervisor"]
 
 TICK = 0.1
+TIME_TO_END = 2.0
 
 
 class Supervisor:
     """Runs child processes until TERM, or INT (twice: at once), or until all are idle.
 
-    ``reload`` is called at HUP, before the children are restarted one by one, and returns the settings that count
-    from then on; what it raises keeps the old children.
+    ``describe`` asks the application for its settings at HUP, before the children are restarted one by one; what
+    comes counts from then on, and where nothing comes the old children go on.
     """
 
     def __init__(
         self,
         store: SqlStore,
         settings: Settings,
-        places: Sequence[WorkerOptions],
+        places: Sequence[Place],
         command: Command,
         logger: logging.Logger,
         *,
         report: Callable[[BaseException], None],
-        reload: Callable[[], Settings],
+        describe: Callable[[], Description],
     ) -> None:
         self._settings = settings
         self._logger = logger
         self._report = report
-        self._reload = reload
+        self._describe = describe
+        self._description: Description | None = None
         self._signals = Signals()
         self._id = secrets.randbits(62)
         self._locks = store.live_locks()
@@ -54,7 +57,8 @@ class Supervisor:
             leases, self._id, self._crew.boards, self._current, timed=self._locks is None, report=report,
         )  # fmt: skip
         self._sweep = Sweep(
-            leases, self._heartbeat.connected_for, self._locks, logger, self._current, report=report,
+            leases, logger, self._current, connected_for=self._heartbeat.connected_for, boards=self._crew.boards,
+            locks=self._locks, report=report,
         )  # fmt: skip
         self._told = False
 
@@ -64,23 +68,32 @@ class Supervisor:
     def run(self) -> bool:
         """Supervise until the end; say whether the application could be started at all."""
         self._signals.install()
+        self._crew.start()
         self._heartbeat.start()
         self._sweep.start()
+        failed = False
         try:
             while not self._crew.over:
                 self._crew.work()
                 for number in self._signals.wait(TICK):
                     self._obey(number)
-                if self._crew.never_started:
+                self._look_for_settings()
+                if self._crew.never_started and not failed:
+                    failed = True
                     self._logger.error("the application could not be started: see what its processes wrote above")
                     self._crew.drain()
-                    return False
         finally:
-            self._sweep.stop()
-            self._heartbeat.stop()
-            if self._locks is not None:
-                self._locks.remove(self._id)
-        return True
+            self._end()
+        return not failed
+
+    def _end(self) -> None:
+        if self._description is not None:
+            self._description.kill()
+        self._sweep.stop(TIME_TO_END)
+        self._heartbeat.stop(TIME_TO_END)
+        self._crew.stop()
+        if self._locks is not None:
+            self._locks.remove(self._id)
 
     def _obey(self, number: signal.Signals) -> None:
         if number == signal.SIGTERM or (number == signal.SIGINT and not self._told):
@@ -91,15 +104,22 @@ class Supervisor:
         elif number == signal.SIGINT:
             self._logger.warning("ending now: jobs that run are given back")
             self._crew.kill()
-        elif number == signal.SIGHUP:
-            self._restart()
+        elif number == signal.SIGHUP and self._description is None and not self._told:
+            self._description = self._describe()
 
-    def _restart(self) -> None:
+    def _look_for_settings(self) -> None:
+        """Restart the children once the application has said its settings; leave them alone if it cannot."""
+        if self._description is None:
+            return
         try:
-            self._settings = self._reload()
-        except Exception as error:  # noqa: BLE001 - a broken deploy must not end the workers that still work
+            settings = self._description.poll()
+        except SettingsError as error:
+            self._description = None
             self._logger.error("not restarted, the old workers go on: %s", error)  # noqa: TRY400
             self._report(error)
             return
-        self._logger.info("restarting the workers one by one")
-        self._crew.restart()
+        if settings is not None:
+            self._description = None
+            self._settings = settings
+            self._logger.info("restarting the workers one by one")
+            self._crew.restart()

@@ -136,6 +136,9 @@ class Store(Protocol):
     def undo(self, ids: Sequence[int], token: int) -> int:
         """Give back what a claim under ``token`` whose COMMIT is in doubt may have taken; return how many rows."""
 
+    def unannounce(self, ids: Sequence[int], stamp: datetime) -> int:
+        """Let unclaimed rows that still have ``stamp`` be announced again; return how many."""
+
     def announce(self, limit: int = 500) -> Announced:
         """Stamp due, unannounced rows as ready, most urgent first."""
 

@@ -193,7 +193,10 @@ class Catalog:
         parked = and_(jobs.c.parked_at.is_not(None), text(UNANNOUNCED))
         known = and_(due, parked, jobs.c.name.in_(names))
         with self._store.writing() as connection:
-            statement = update(jobs).where(known, self._unlocked())
+            # a row that somebody has locked is passed over: a worker that starts waits for nobody
+            free = select(jobs.c.id).where(known, self._unlocked()).with_for_update(skip_locked=True)
+            ids = connection.execute(free).scalars().all()
+            statement = update(jobs).where(jobs.c.id.in_(ids), self._unlocked())
             return connection.execute(statement.values(parked_at=None, run_at=now, updated_at=now)).rowcount
 
     def add_stats(self, rows: Sequence[StatsRow]) -> None:

@@ -4,14 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Table, bindparam, case, false, null, select, true, update
+from sqlalchemy import ColumnElement, Connection, Table, bindparam, case, false, null, select, true, update
 
 from tomqueue.store.rows import FREED
 from tomqueue.store.sql import SqlStore
 
-__all__ = ["Fate", "Freed", "Leases", "WorkerRow"]
+__all__ = ["Fate", "Freed", "Held", "Leases", "WorkerRow"]
 
 SCAN_PIECE = 20_000
 DEAD = "dead"
@@ -54,6 +54,14 @@ class Freed:
     """Whether this was the job's last attempt."""
     error: str | None = None
     run_at: datetime | None = None
+
+
+class Held(NamedTuple):
+    """A claimed row."""
+
+    id: int
+    worker: int
+    token: int
 
 
 class Leases:
@@ -145,8 +153,24 @@ class Leases:
                 )  # fmt: skip
         return freed
 
+    def orphans(self) -> list[int]:
+        """Return the ids of workers that hold rows and have no lease: a claim may commit after its burial."""
+        leased = select(self._workers.c.id)
+        found: set[int] = set()
+        for rows in self._scan(self._jobs.c.locked_by.not_in(leased)):
+            found.update(worker for _, worker, _ in rows)
+        return sorted(found)
+
+    def held_by(self, workers: Sequence[int]) -> list[Held]:
+        """Return the rows that workers hold: id, worker, token."""
+        return [Held(*row) for rows in self._scan(self._jobs.c.locked_by.in_(workers)) for row in rows]
+
     def _held_by(self, worker: int) -> Iterator[list[int]]:
-        """Find a worker's rows by ranges of the key: what a claim writes is in no index."""
+        for rows in self._scan(self._jobs.c.locked_by == worker):
+            yield [job for job, _, _ in rows]
+
+    def _scan(self, condition: ColumnElement[bool]) -> Iterator[Sequence[Any]]:
+        """Read locked rows by ranges of the key: what a claim writes is in no index. Locks nothing."""
         jobs = self._jobs
         last = 0
         while True:
@@ -155,9 +179,10 @@ class Leases:
                     select(jobs.c.id).where(jobs.c.id > last).order_by(jobs.c.id).offset(SCAN_PIECE - 1).limit(1)
                 ).scalar()
                 piece = jobs.c.id > last if end is None else jobs.c.id.between(last + 1, end)
-                ids = connection.execute(select(jobs.c.id).where(piece, jobs.c.locked_by == worker)).scalars().all()
-            if ids:
-                yield list(ids)
+                wanted = select(jobs.c.id, jobs.c.locked_by, jobs.c.claim_token)
+                rows = connection.execute(wanted.where(piece, jobs.c.locked_by.is_not(None), condition)).all()
+            if rows:
+                yield rows
             if end is None:
                 return
             last = end

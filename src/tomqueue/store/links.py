@@ -22,7 +22,7 @@ class Links:
         self._connect = connect
         self._local = threading.local()
         self._lock = threading.Lock()
-        self._open: list[Any] = []
+        self._open: list[tuple[threading.Thread, Any]] = []
         self._pid = os.getpid()
 
     def get(self) -> Any:
@@ -31,10 +31,20 @@ class Links:
             self._forget_the_parents()
         link = getattr(self._local, "link", None)
         if link is None:
+            self._close_of_ended_threads()
             link = self._local.link = self._connect()
             with self._lock:
-                self._open.append(link)
+                self._open.append((threading.current_thread(), link))
         return link
+
+    def _close_of_ended_threads(self) -> None:
+        """Close the connections of threads that are gone: a server may start one for each request."""
+        with self._lock:
+            gone = [link for thread, link in self._open if not thread.is_alive()]
+            self._open = [(thread, link) for thread, link in self._open if thread.is_alive()]
+        for link in gone:
+            with suppress(Exception):
+                link.close()
 
     def drop(self) -> None:
         """Close this thread's connection; the next use opens a new one."""
@@ -42,7 +52,7 @@ class Links:
         if link is not None:
             self._local.link = None
             with self._lock:
-                self._open.remove(link)
+                self._open = [(thread, one) for thread, one in self._open if one is not link]
             with suppress(Exception):  # it is broken: that is why it is dropped
                 link.close()
 
@@ -53,7 +63,7 @@ class Links:
         with self._lock:
             links, self._open = self._open, []
         self._local = threading.local()
-        for link in links:
+        for _, link in links:
             link.close()
 
     def _forget_the_parents(self) -> None:

@@ -57,7 +57,7 @@ def open_store(settings: Settings, engine: Any = None) -> SqlStore:
     if backend not in STORES:
         raise SettingsError(f"database_url={masked(repr(url))}: {backend} is not supported; use {', '.join(STORES)}")
     synchronous = url.set(drivername=SYNCHRONOUS_DRIVERS.get(url.drivername, url.drivername))
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"max_overflow": -1}  # as many as there are slots with atomic jobs
     if backend != "sqlite":
         options["pool_pre_ping"] = True  # a server that was restarted is no error of the next call
         if "connect_timeout" not in url.query:

@@ -180,6 +180,13 @@ class SqlStore(Transactions):
             ours = jobs.c.id.in_(ids) & (jobs.c.claim_token == token)
             return connection.execute(jobs.update().where(ours).values(values)).rowcount
 
+    def unannounce(self, ids: Sequence[int], stamp: datetime) -> int:
+        """Let unclaimed rows that still have ``stamp`` be announced again; return how many."""
+        jobs = self.tables.jobs
+        meant = jobs.c.id.in_(ids) & (jobs.c.announced_at == stamp) & jobs.c.locked_by.is_(None)
+        with self.writing() as connection:
+            return connection.execute(jobs.update().where(meant).values(announced_at=None)).rowcount
+
     def announce(self, limit: int = 500) -> Announced:
         """Stamp due, unannounced rows as ready, most urgent first."""
         ids = self._read(lambda link: self._due(link, limit))

@@ -52,8 +52,18 @@ class Consumer(Protocol):
     def ack(self, delivery: Delivery) -> None:
         """Say that the delivery is done with: its job starts, or there is nothing to run."""
 
-    def requeue(self, delivery: Delivery) -> None:
-        """Put the delivery back at the head of its queue."""
+    def most_urgent(self) -> int | None:
+        """Return the rank of what ``receive`` would give first; None when nothing has arrived. Cheap: asked often."""
+
+    def requeue(self, delivery: Delivery) -> bool:
+        """Put the delivery back at the head of its queue.
+
+        False: its channel is gone, so that the broker gave it to somebody else already, who found its row claimed;
+        the row must be announced again.
+        """
+
+    def suspend(self) -> None:
+        """Hold no delivery until the next ``receive``: there is no free slot, and others may have one."""
 
     def wait(self, seconds: float) -> None:
         """Return when there may be news, or after ``seconds``, or after ``wake``."""
@@ -67,6 +77,10 @@ class Consumer(Protocol):
 
 class Transport(Protocol):
     """Makes both sides."""
+
+    @property
+    def pushes(self) -> bool:
+        """Whether there is a broker at all: without one a row's stamp is its place in the line."""
 
     def publisher(self) -> Publisher:
         """Return the enqueueing side of this process."""

@@ -13,6 +13,8 @@ __all__ = ["MemoryTransport"]
 class MemoryTransport:
     """One first-in-first-out line for each queue and priority."""
 
+    pushes = True
+
     def __init__(self) -> None:
         self.news = threading.Condition()
         self.lines: defaultdict[tuple[str, int], deque[Notification]] = defaultdict(deque)
@@ -67,18 +69,30 @@ class MemoryConsumer:
             self._open.update({delivery.tag: delivery for delivery in received})
         return received
 
+    def most_urgent(self) -> int | None:
+        """Return the rank of the most urgent news."""
+        lines = self._transport.lines
+        with self._transport.news:
+            return next((rank for rank in range(4) for queue in self._queues() if lines[queue, rank]), None)
+
     def ack(self, delivery: Delivery) -> None:
         """Forget the delivery."""
         with self._transport.news:
             self._open.pop(delivery.tag, None)
 
-    def requeue(self, delivery: Delivery) -> None:
+    def requeue(self, delivery: Delivery) -> bool:
         """Put the delivery back at the head of its line."""
         with self._transport.news:
             if self._open.pop(delivery.tag, None) is not None:
                 notification = delivery.notification
                 self._transport.lines[notification.queue, notification.priority].appendleft(notification)
                 self._transport.news.notify_all()
+        return True
+
+    def suspend(self) -> None:
+        """Put everything that is open back, in its order."""
+        for tag in sorted(self._open, reverse=True):
+            self.requeue(self._open[tag])
 
     def wait(self, seconds: float) -> None:
         """Return when there is news, or after ``seconds``."""
@@ -96,7 +110,6 @@ class MemoryConsumer:
             self._transport.news.notify_all()
 
     def close(self) -> None:
-        """Put everything that is open back, in its order."""
-        for tag in sorted(self._open, reverse=True):
-            self.requeue(self._open[tag])
+        """Put everything that is open back."""
+        self.suspend()
         self.wake()

@@ -20,6 +20,8 @@ DEEP_SLEEP_AFTER = 5.0
 class PollingTransport:
     """A Transport without a broker."""
 
+    pushes = False
+
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
         self._settings = settings
@@ -65,10 +67,18 @@ class PollingConsumer:
         """Return nothing: without a broker there are no deliveries."""
         return []
 
+    def most_urgent(self) -> int | None:
+        """Return None: there are never any deliveries."""
+        return None
+
     def ack(self, delivery: Delivery) -> None:
         """Do nothing."""
 
-    def requeue(self, delivery: Delivery) -> None:
+    def requeue(self, delivery: Delivery) -> bool:  # noqa: ARG002 - there are never any
+        """Do nothing."""
+        return True
+
+    def suspend(self) -> None:
         """Do nothing."""
 
     def wait(self, seconds: float) -> None:

@@ -4,6 +4,7 @@ The child writes what it has claimed and what runs, *before* it claims and start
 of the lease. When the child dies, the board is what remains. Each field is one aligned 64-bit word.
 """
 
+import enum
 import mmap
 import os
 import tempfile
@@ -12,13 +13,13 @@ from pathlib import Path
 
 from tomqueue.service import boot_time
 
-__all__ = ["MAX_CLAIMS", "MAX_SLOTS", "Board", "SlotState"]
+__all__ = ["MAX_CLAIMS", "MAX_SLOTS", "Board", "Leaving", "SlotState"]
 
 MAX_SLOTS = 256
 MAX_CLAIMS = 4096
 MAX_HANDED = 256
 
-LEASE, STARTED, STATE, DRAIN_BY, HANDED = range(5)
+LEASE, STARTED, STATE, DRAIN_BY, HANDED, LEAVING = range(6)
 HEADER = 16
 SLOT_WORDS = 8
 JOB, SINCE, DEADLINE, ATTEMPTS, ATTEMPTS_LEFT, SUSPECT = range(6)
@@ -28,6 +29,18 @@ HANDED_AT = CLAIMS_AT + MAX_CLAIMS
 WORDS = HANDED_AT + MAX_HANDED
 FOREVER = 2**62
 LOST = -1
+
+
+class Leaving(enum.IntEnum):
+    """Why a worker stops: written when it decides to, so before its last jobs have ended."""
+
+    NONE = 0
+    IDLE = 1
+    """Nothing was ready any more, and it was to stop then."""
+    RECYCLED = 2
+    """It has run its share of jobs, or used its share of memory: a fresh process is to take its place."""
+    DRAINED = 3
+    """It was told to."""
 
 
 class SlotState:
@@ -52,7 +65,7 @@ class Board:
         self._map = mmap.mmap(descriptor, WORDS * 8)
         self._words = memoryview(self._map).cast("q")
         self._free = list(range(CLAIMS_AT + MAX_CLAIMS - 1, CLAIMS_AT - 1, -1))
-        self._places: dict[int, int] = {}
+        self._places: dict[int, tuple[int, int]] = {}
 
     @classmethod
     def create(cls) -> "Board":
@@ -109,6 +122,18 @@ class Board:
     def drain_by(self, moment: float) -> None:
         self._words[DRAIN_BY] = int(moment * 1e6)
 
+    @property
+    def leaving(self) -> Leaving:
+        """Why this worker stops; NONE while it does not."""
+        return Leaving(self._words[LEAVING])
+
+    def leave(self, reason: Leaving, by: float) -> None:
+        """Write once why the worker stops, and until when; a ``drain_by`` that stands already stays."""
+        if not self._words[DRAIN_BY]:
+            self.drain_by = by
+        if not self._words[LEAVING]:
+            self._words[LEAVING] = reason
+
     # Counters -----------------------------------------------------------------------------------------
 
     @property
@@ -139,6 +164,12 @@ class Board:
         words[at + JOB] = job
         words[STARTED] += 1
 
+    def limit(self, slot: int, deadline: float, attempts_left: int) -> None:
+        """Write what the job's own definition says about its end."""
+        at = SLOTS_AT + slot * SLOT_WORDS
+        self._words[at + DEADLINE] = int(min(deadline * 1e6, FOREVER))
+        self._words[at + ATTEMPTS_LEFT] = attempts_left
+
     def stop(self, slot: int) -> None:
         """Write that a slot runs nothing."""
         self._words[SLOTS_AT + slot * SLOT_WORDS] = 0
@@ -153,14 +184,16 @@ class Board:
     def record(self, ids: Iterable[int]) -> None:
         """Write ids before they are claimed."""
         for job in ids:
-            if job not in self._places:
-                place = self._places[job] = self._free.pop()
-                self._words[place] = job
+            place, times = self._places.get(job) or (self._free.pop(), 0)
+            self._places[job] = (place, times + 1)
+            self._words[place] = job
 
     def forget(self, job: int) -> None:
         """Erase an id whose row is finished or given back."""
-        place = self._places.pop(job, None)
-        if place is not None:
+        place, times = self._places.pop(job, (0, 0))
+        if times > 1:
+            self._places[job] = (place, times - 1)
+        elif times == 1:
             self._words[place] = 0
             self._free.append(place)
 

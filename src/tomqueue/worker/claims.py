@@ -67,6 +67,8 @@ class Claims:
         self._waiting: list[tuple[int, int, Work]] = []
         self._endings = Endings(store, events, logger, report=report, forget=self._forget)
         self._doubts: list[Doubt] = []
+        self._running = 0
+        self._suspect_runs = False
 
     # Claiming -----------------------------------------------------------------------------------------
 
@@ -89,6 +91,8 @@ class Claims:
             self._did_not_claim(recorded, token, error)
             raise
         self._add([Work(row) for row in claimed])
+        # an attempt of the transaction that was rolled back and tried again may have chosen others
+        self._forget(list((Counter(recorded) - Counter(row.id for row in claimed)).elements()))
         self._endings.settled(ended, held)
         return len(claimed)
 
@@ -96,24 +100,40 @@ class Claims:
         """Claim rows by key, with the deliveries that told of them; return those that were not claimed, and why."""
         self._check_lease()
         token = secrets.randbits(62)
-        with self._lock:  # one that we hold already (the same news twice) is refused, and stays on the board
-            fresh = [job for job in ids if not self._board.holds(job)]
-            self._board.record(fresh)
+        with self._lock:
+            self._board.record(ids)
         try:
             answers = self._store.claim(ids, self._worker, token)
         except BaseException as error:
-            self._did_not_claim(fresh, token, error)
+            self._did_not_claim(ids, token, error)
             raise
         refused = {job: answer for job, answer in answers.items() if isinstance(answer, Answer)}
-        self._forget([job for job in fresh if job in refused])
+        self._forget(list(refused))  # one that we hold already (the same news twice) stays on the board
         self._add([Work(row, deliveries.get(job)) for job, row in answers.items() if isinstance(row, Claimed)])
         return refused
 
     def start(self) -> Work | None:
-        """Take the most urgent waiting row out of the list, to start its job."""
+        """Take the most urgent waiting row out of the list, to start its job; ``ended_turn`` follows.
+
+        A suspect starts only when nothing else runs in this process, and nothing starts beside it: if the process
+        dies, it was the suspect.
+        """
         self._check_lease()
         with self._lock:
-            return heapq.heappop(self._waiting)[2] if self._waiting else None
+            if not self._waiting or self._suspect_runs:
+                return None
+            if self._running and self._waiting[0][2].claimed.suspect:
+                return None
+            work = heapq.heappop(self._waiting)[2]
+            self._running += 1
+            self._suspect_runs = work.claimed.suspect
+            return work
+
+    def ended_turn(self) -> None:
+        """Take note that what ``start`` gave out does not run any more."""
+        with self._lock:
+            self._running -= 1
+            self._suspect_runs = False
 
     def most_urgent(self) -> int | None:
         """Return the rank of the row that would start next; None when none waits."""
@@ -169,17 +189,10 @@ class Claims:
 
     def resolve_doubts(self) -> None:
         """Free what claims of unknown outcome may have taken, until they can no longer appear."""
-        doubts, self._doubts = self._doubts, []
-        while doubts:
-            doubt = doubts.pop()
-            try:
-                self._store.undo(doubt.ids, doubt.token)
-            except BaseException:
-                self._doubts += [*doubts, doubt]
-                raise
-            if boot_time() < doubt.until:
-                self._doubts.append(doubt)
-            else:
+        for doubt in list(self._doubts):
+            self._store.undo(doubt.ids, doubt.token)
+            if boot_time() >= doubt.until:
+                self._doubts.remove(doubt)
                 self._forget(doubt.ids)
 
     # Parts --------------------------------------------------------------------------------------------

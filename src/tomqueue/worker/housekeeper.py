@@ -1,9 +1,12 @@
-"""What goes on in a worker process beside its jobs: one thread, a few looks every 50 ms, fewer while it is idle."""
+"""What goes on in a worker process beside its jobs: a guard that never waits, and a keeper that may.
+
+Both look every 50 ms, less often while the process is idle.
+"""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from tomqueue.errors import JobInterrupted, JobTimeout
+from tomqueue.errors import JobInterrupted, JobTimeout, StoreError
 from tomqueue.service import Repeating, boot_time
 from tomqueue.store.catalog import Catalog, StatsRow
 from tomqueue.worker.batch import BatchSize
@@ -19,6 +22,7 @@ __all__ = ["Housekeeper"]
 
 TICK = 0.05
 IDLE_TICK = 0.2
+LONGEST_PAUSE = 5.0
 FLUSH_AFTER = 0.1
 """A finished job's row waits at most this long for its commit."""
 HOARD = 0.25
@@ -67,21 +71,27 @@ class Housekeeper:
         self._drain = drain
         self._die = die
         self._seldom_at = boot_time()
-        self._thread = Repeating("tomqueue-housekeeper", self._tick, interval=self._pause, report=report)
+        self._let_go = False
+        self._away = 0.0
+        self._guard = Repeating("tomqueue-guard", self._watch, interval=self._guard_pause, report=report)
+        self._keeper = Repeating("tomqueue-keeper", self._keep, interval=self._pause, report=report)
 
     def start(self) -> None:
         """Begin."""
-        self._thread.start()
+        self._guard.start()
+        self._keeper.start()
 
     def stop(self) -> None:
         """End, and commit what is left. Raises StoreError when the database does not take it."""
-        self._thread.stop()
+        self._keeper.stop()
+        self._guard.stop()
         if self._watchdog is not None:
             self._watchdog.stop()
         self._claims.flush()
         self._write_counts()
 
-    def _tick(self) -> None:
+    def _watch(self) -> None:
+        """Do what must happen in time, and needs neither the database nor a lock that is held across it."""
         if self._orphaned() or not self._board.has_lease():
             self._die()
         if self._watchdog is not None:
@@ -89,6 +99,17 @@ class Housekeeper:
         if self._board.drain_by:
             self._drain()
         self._interrupt_overdue()
+
+    def _keep(self) -> None:
+        """Do what may have to wait for the database; while it is away, ever less often."""
+        try:
+            self._keep_once()
+            self._away = 0.0
+        except StoreError:
+            self._away = min(self._away * 2 or TICK, LONGEST_PAUSE)
+            raise
+
+    def _keep_once(self) -> None:
         self._give_back_hoard()
         self._claims.flush(FLUSH_AFTER)
         self._claims.resolve_doubts()
@@ -98,7 +119,13 @@ class Housekeeper:
             self._clock.refresh()
             self._write_counts()
 
+    def _guard_pause(self) -> float:
+        busy = any(slot.job is not None for slot in self._slots)
+        return TICK if busy or self._board.drain_by else IDLE_TICK
+
     def _pause(self) -> float:
+        if self._away:
+            return self._away
         busy = self._claims.unfinished or any(slot.job is not None for slot in self._slots)
         return TICK if busy or self._board.drain_by else IDLE_TICK
 
@@ -116,11 +143,15 @@ class Housekeeper:
 
     def _give_back_hoard(self) -> None:
         now = boot_time()
-        if self._claims.most_urgent() is None:
+        if not all(slot.job is not None and now - slot.since > HOARD for slot in self._slots):
+            self._let_go = False
             return
-        if all(slot.job is not None and now - slot.since > HOARD for slot in self._slots):
+        if self._claims.most_urgent() is not None:
             self._batch.slow()
-            self._intake.give_back()
+        elif self._let_go:
+            return
+        self._let_go = True
+        self._intake.let_go()
 
     def _write_counts(self) -> None:
         counts = self._claims.take_counts()

@@ -22,11 +22,17 @@ FORGET_MARKS_EVERY = 10.0
 DUE_LOOK_EVERY = 1.0
 DUE_LOOK_PAUSE = 0.25
 """Shortest time between two due looks on a server (SQLite looks whenever someone committed)."""
+BEHIND_EVERY = 5.0
+"""Seconds after which a worker that gets news, but has none now, asks the database itself."""
+ALONE_PAUSE = 0.02
 ALL = 4
 
 
 class Intake:
-    """Gives each slot its next work, the most urgent that is known. ``idle`` is called when there is nothing at all."""
+    """Gives each slot its next work, the most urgent that is known. ``idle`` is called when there is nothing at all.
+
+    ``thorough`` makes sure of that, at the cost of more looks: for a worker that ends then.
+    """
 
     def __init__(
         self,
@@ -40,6 +46,7 @@ class Intake:
         batch: BatchSize,
         now: Callable[[], datetime],
         idle: Callable[[], None],
+        thorough: bool,
     ) -> None:
         self._store = store
         self._claims = claims
@@ -49,11 +56,13 @@ class Intake:
         self._batch = batch
         self._now = now
         self._idle = idle
+        self._thorough = thorough
         self._looking = threading.Lock()
         self._want = Want((), 1, worker)
         self._looked_at = 0.0
         self._marked_at = 0.0
         self._due_looked_at = 0.0
+        self._behind_at = boot_time()
         self._due_at = 0.0
         self._halt = threading.Event()
 
@@ -66,7 +75,10 @@ class Intake:
             work = self._start()
             if work is not None or self._halt.is_set():
                 return work
-            if not self._fill(ALL):
+            if self._claims.most_urgent() is not None:  # a suspect runs, or waits to run, alone
+                self._halt.wait(ALONE_PAUSE)
+                return None
+            if not self._fill(ALL) and not self._look_behind_the_news():
                 self._idle()
                 self._consumer.wait(self._pause())
         return self._start()
@@ -79,7 +91,18 @@ class Intake:
     def give_back(self, queue: str | None = None) -> None:
         """Give back what waits for a slot."""
         for delivery in reversed(self._claims.give_back(queue=queue)):  # each goes to the head of its queue
-            self._consumer.requeue(delivery)
+            if not self._consumer.requeue(delivery):
+                news = delivery.notification
+                self._store.unannounce([news.job_id], news.stamp)
+
+    def let_go(self) -> None:
+        """Give back all that waits, and hold no news: others may have a free slot."""
+        self.give_back()
+        self._consumer.suspend()
+
+    def ended_turn(self) -> None:
+        """Take note that a slot is free again."""
+        self._claims.ended_turn()
 
     def put_back(self, work: Work) -> None:
         """Give back one that was taken to be started and did not run."""
@@ -92,7 +115,7 @@ class Intake:
             self._claims.claim(handed)
             self._board.handed_done(handed)
         urgency = self._claims.most_urgent()
-        if urgency and boot_time() - self._looked_at > LOOK_EVERY and self._looking.acquire(blocking=False):
+        if urgency and self._may_find_more_urgent(urgency) and self._looking.acquire(blocking=False):
             try:
                 self._fill(urgency)
             finally:
@@ -101,6 +124,13 @@ class Intake:
         if work is not None and work.delivery is not None:
             self._consumer.ack(work.delivery)
         return work
+
+    def _may_find_more_urgent(self, urgency: int) -> bool:
+        """Say whether something may have arrived that goes before what was claimed ahead."""
+        if self._consumer.asks_database:
+            return boot_time() - self._looked_at > LOOK_EVERY
+        arrived = self._consumer.most_urgent()
+        return arrived is not None and arrived < urgency
 
     def _fill(self, below: int) -> int:
         """Claim work more urgent than ``below``; return how much."""
@@ -140,6 +170,16 @@ class Intake:
                 nothing += 1
         return len(first) - nothing
 
+    def _look_behind_the_news(self) -> int:
+        """Ask the database itself now and then while no news comes: some may be lost, or never have been sent.
+
+        What is found may be in another worker's hand as a delivery; that one finds it taken, and acks.
+        """
+        if self._consumer.asks_database or boot_time() - self._behind_at < BEHIND_EVERY:
+            return 0
+        self._behind_at = boot_time()
+        return self._take(ALL)
+
     # The database asked in turn -----------------------------------------------------------------------
 
     def _take(self, below: int) -> int:
@@ -149,7 +189,10 @@ class Intake:
         found = self._take_once(below)
         if found or below < ALL:
             return found
-        self._queues.refresh(soon=True)
+        if self._thorough:
+            self._queues.refresh(now=True)
+        elif self._store.change_counter() is not None:
+            self._queues.refresh(soon=True)
         if self._want.marks:  # what was committed late, or given back, lies below the marks
             self._want.marks.clear()
             found = self._take_once(below)
@@ -165,7 +208,10 @@ class Intake:
         want.queues = self._queues.in_turn()
         want.below = below
         want.limit = min(self._batch.size(), self._board.room)
-        return self._claims.take(want)
+        claimed = self._claims.take(want)
+        if claimed and below == ALL:
+            self._queues.served()
+        return claimed
 
     def _due_look_is_due(self) -> bool:
         """Say whether a due look is due although there may be other work."""
@@ -174,6 +220,8 @@ class Intake:
 
     def _may_look_for_due(self) -> bool:
         """Say whether an empty take is followed by a due look: always on SQLite, now and then on a server."""
+        if self._thorough:
+            return True
         return self._store.change_counter() is not None or boot_time() - self._due_looked_at > DUE_LOOK_PAUSE
 
     def _look_for_due(self) -> int:
@@ -181,7 +229,9 @@ class Intake:
         self._due_looked_at = boot_time()
         self._due_at = self._due_looked_at + DUE_LOOK_EVERY
         if announced.next_run_at is not None:
-            self._due_at = self._due_looked_at + max(0.0, (announced.next_run_at - self._now()).total_seconds())
+            seconds = (announced.next_run_at - self._now()).total_seconds()
+            # a due row that could not be announced is somebody's at this moment: no reason to ask without a pause
+            self._due_at = self._due_looked_at + max(0.0 if announced.count else DUE_LOOK_PAUSE, seconds)
         return announced.count
 
     def _pause(self) -> float:

@@ -9,10 +9,16 @@ __all__ = ["Pop"]
 
 
 class Pop:
-    """Asks the intake; proceeds only when there is work. The intake settles deliveries as their jobs start."""
+    """Asks the intake; proceeds only when there is work. The intake settles deliveries as their jobs start.
 
-    def __init__(self, intake: Intake) -> None:
+    The slot is the job's from here until the turn is over, its hooks and reports included: ``longest`` seconds and
+    ``attempts`` (the settings') count until its own are known.
+    """
+
+    def __init__(self, intake: Intake, longest: float, attempts: int) -> None:
         self._intake = intake
+        self._longest = longest
+        self._attempts = attempts
 
     def __call__(self, attempt: Attempt, proceed: Callable[[Attempt], bool]) -> bool:
         """Proceed with the next work; False when there was none to be had now."""
@@ -20,8 +26,13 @@ class Pop:
         if work is None:
             return False
         attempt.work = work
+        job = work.claimed
+        # from here on the job is charged if the process dies: reading its arguments may run the application's code
+        attempt.slot.occupy(job, self._longest, (job.max_attempts or self._attempts) - job.attempts)
         try:
             return proceed(attempt)
         finally:
             if not attempt.is_held:  # a layer in between raised, or did not proceed
                 self._intake.put_back(work)
+            attempt.slot.vacate()
+            self._intake.ended_turn()

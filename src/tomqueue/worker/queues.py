@@ -32,15 +32,19 @@ class Queues:
         return self._active
 
     def in_turn(self) -> list[str]:
-        """Return the queues to take from, each time beginning with the next one."""
+        """Return the queues to take from, beginning with the one whose turn it is."""
         if len(self._active) < 2:  # noqa: PLR2004 - one queue has no turns
             return self._active
-        self._turn = (self._turn + 1) % len(self._active)
-        return self._active[self._turn :] + self._active[: self._turn]
+        turn = self._turn % len(self._active)
+        return self._active[turn:] + self._active[:turn]
 
-    def refresh(self, *, soon: bool = False) -> None:
-        """Look again, if the last look was a second ago; with ``soon``, a tenth."""
-        if boot_time() - self._read_at < (SOONEST if soon else REFRESH):
+    def served(self) -> None:
+        """Take note that the queue whose turn it was was taken from."""
+        self._turn += 1
+
+    def refresh(self, *, soon: bool = False, now: bool = False) -> None:
+        """Look again, if the last look was a second ago; with ``soon``, a tenth; with ``now``, in any case."""
+        if not now and boot_time() - self._read_at < (SOONEST if soon else REFRESH):
             return
         self._read_at = boot_time()
         known = self._read()

@@ -31,13 +31,18 @@ class Slot:
         self._lock = threading.Lock()
         self._armed = False
 
-    def arm(self, job: Claimed, limit: float, attempts_left: int) -> None:
-        """Say that ``job`` runs here from now on, for at most ``limit`` seconds."""
+    def occupy(self, job: Claimed, limit: float, attempts_left: int) -> None:
+        """Say that ``job`` is dealt with here from now on, for at most ``limit`` seconds."""
         self.since = boot_time()
         self.deadline = self.since + limit
         self.job = job  # after its deadline: who reads the job first never sees it with that of the job before
         self.pending = None
         self.board.start(self.index, job.id, self.deadline, job.attempts, attempts_left, suspect=job.suspect)
+
+    def arm(self, limit: float, attempts_left: int) -> None:
+        """Say that the job itself runs from now on, for at most ``limit`` seconds, and may be interrupted."""
+        self.deadline = boot_time() + limit
+        self.board.limit(self.index, self.deadline, attempts_left)
         self._armed = True
 
     def disarm(self) -> None:
@@ -51,6 +56,9 @@ class Slot:
             except Interruption:
                 continue
             break
+
+    def vacate(self) -> None:
+        """Say that nothing is dealt with here any more."""
         self.job = None
         self.board.stop(self.index)
 

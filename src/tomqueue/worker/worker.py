@@ -3,14 +3,16 @@
 import resource
 import signal
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tomqueue.errors import StoreError
 from tomqueue.service import boot_time
 from tomqueue.worker.attempt import Attempt
 from tomqueue.worker.batch import BatchSize
-from tomqueue.worker.board import Board
+from tomqueue.worker.board import Board, Leaving
 from tomqueue.worker.claim import Claim
 from tomqueue.worker.claims import Claims
 from tomqueue.worker.clock import DatabaseClock
@@ -31,6 +33,7 @@ from tomqueue.worker.watchdog import Watchdog
 
 __all__ = ["Worker", "WorkerOptions"]
 
+SETTLE_EVERY = 0.5
 STATM = Path("/proc/self/statm")
 
 
@@ -77,7 +80,7 @@ class Worker:
         self._batch = BatchSize(settings.batch_seconds, settings.max_batch)
         self._queues = Queues(options.queues, tools.catalog.queue_states, self._paused)
         self._consumer = tools.transport.consumer(self._queues.active)
-        keep_place = self._consumer.asks_database
+        keep_place = not tools.transport.pushes
         self._claims = Claims(
             store, board, worker, tools.events, tools.logger,
             report=tools.reporting.report, keep_place=keep_place, die=die,
@@ -85,6 +88,7 @@ class Worker:
         self._intake = Intake(
             store, self._claims, self._consumer, self._queues, board,
             worker=worker, batch=self._batch, now=self._clock.now, idle=self._idle,
+            thorough=options.until_idle,
         )  # fmt: skip
         self._loop = LoopThread()
         self._turn = self._stack(Policies(settings, keep_place=keep_place))
@@ -101,26 +105,47 @@ class Worker:
         Raises StoreError when the last outcomes cannot be committed: their rows stay claimed until the lease ends.
         """
         self._queues.refresh()
-        self._tools.catalog.unpark(self._tools.registry.names())
+        self._unpark()
         self._tools.events.emit("worker.started")
         self._board.ready = True
         if self._options.threads == 1:
             self._run_here()
         else:
             self._run_threads()
-        self._intake.give_back()
-        self._housekeeper.stop()
+        self._settle()
         self._consumer.close()
         self._loop.close()
         self._tools.events.emit("worker.stopped")
 
-    def stop(self) -> None:
+    def stop(self, reason: Leaving = Leaving.DRAINED) -> None:
         """Start no further job; ``run`` returns when those that run have ended.
 
         Not for a signal handler, which could wait for a lock of its own thread: there, set the board's ``drain_by``.
         """
+        self._board.leave(reason, boot_time() + self._tools.settings.grace)
         self._halt.set()
         self._intake.stop()
+
+    def _unpark(self) -> None:
+        """Release jobs that were parked because nobody knew them, and that this worker knows."""
+        try:
+            self._tools.catalog.unpark(self._tools.registry.names())
+        except StoreError as error:  # their back-off ends by itself
+            self._tools.reporting.report(error)
+
+    def _settle(self) -> None:
+        """Give back what did not run and commit what did; try until this process must have ended."""
+        while True:
+            try:
+                self._intake.give_back()
+                self._housekeeper.stop()
+            except StoreError as error:
+                if boot_time() > self._board.drain_by - SETTLE_EVERY:
+                    raise
+                self._tools.reporting.report(error)
+                time.sleep(SETTLE_EVERY)
+            else:
+                return
 
     # Slots --------------------------------------------------------------------------------------------
 
@@ -178,15 +203,15 @@ class Worker:
             self._claims.flush()
             self._consumer.wake()
         elif self._board.empty:
-            self.stop()
+            self.stop(Leaving.IDLE)
 
     def _recycle_if_due(self) -> None:
         most_jobs, most_memory = self._options.max_jobs, self._options.max_memory
         if most_jobs is not None and self._board.started >= most_jobs:
-            self.stop()
+            self.stop(Leaving.RECYCLED)
         if most_memory is not None and memory_used() > most_memory:
             self._tools.logger.info("used more than %d bytes: making room for a fresh process", most_memory)
-            self.stop()
+            self.stop(Leaving.RECYCLED)
 
     def _paused(self, queue: str) -> None:
         self._intake.give_back(queue)
@@ -196,7 +221,7 @@ class Worker:
         load = Loading(tools.registry, policies, tools.store, tools.logger)
         stack = worker_stack(
             ErrorHandling(tools.logger, tools.reporting.report, self._halt.wait),
-            Pop(self._intake),
+            Pop(self._intake, tools.settings.max_run_time, tools.settings.max_attempts),
             Claim(self._claims, load, tools.events, tools.logger, tools.reporting, now=self._clock.now),
             Timeout(),
             Invoke(tools.events, self._loop, tools.reporting.report),

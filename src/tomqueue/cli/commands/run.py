@@ -2,7 +2,6 @@
 
 import logging
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -12,12 +11,14 @@ import msgspec
 
 from tomqueue.cli.logs import configure_logs
 from tomqueue.cli.target import Target
-from tomqueue.daemon.child import run_child
+from tomqueue.daemon.child import leave, run_child
+from tomqueue.daemon.crew import Place
+from tomqueue.daemon.description import Description
 from tomqueue.daemon.spec import ChildSpec
 from tomqueue.daemon.supervisor import Supervisor
-from tomqueue.errors import SettingsError, TomQueueError
+from tomqueue.errors import TomQueueError
 from tomqueue.reporting import Reporting
-from tomqueue.settings import Settings, check_name
+from tomqueue.settings import check_name
 from tomqueue.store.open import ready_store
 from tomqueue.worker.board import MAX_SLOTS
 from tomqueue.worker.worker import WorkerOptions
@@ -90,21 +91,21 @@ def supervise(
         target.app()  # says how to name an application
     app, level = str(target.app_spec), target.log_level or "info"
     configure_logs(level, as_json=json_logs)
-    settings = described(app)
-    reporting = Reporting(logging.getLogger("tomqueue"))
     options = WorkerOptions(
         queues=queue_names(queues), threads=threads, max_jobs=max_jobs, max_memory=max_memory, until_idle=until_idle,
     )  # fmt: skip
+    settings = described(app).wait()
+    reporting = Reporting(logging.getLogger("tomqueue"))
     base = [*ourselves(app, level), "child", *(["--json-logs"] if json_logs else [])]
     store = ready_store(settings)
     try:
         supervisor = Supervisor(
-            store, settings, [options] * processes, lambda spec: [*base, spec.encoded()], reporting.logger,
-            report=reporting.report, reload=lambda: described(app),
+            store, settings, [Place(options) for _ in range(processes)], lambda spec: [*base, spec.encoded()],
+            reporting.logger, report=reporting.report, describe=lambda: described(app),
         )  # fmt: skip
-        reporting.logger.info("%d worker processes serve %s", processes, queues or "all queues")
+        reporting.logger.info("starting %d processes", processes)
         if not supervisor.run():
-            raise TomQueueError("the worker processes could not be started; they wrote why above")
+            raise TomQueueError("the processes could not be started; they wrote why above")
     finally:
         store.close()
 
@@ -120,26 +121,9 @@ def ourselves(app: str, level: str) -> list[str]:
     return [sys.executable, "-m", "tomqueue", "--app", app, "--log-level", level]
 
 
-def described(app: str) -> Settings:
-    """Return the settings of an application, from a short-lived process: the supervisor never imports it.
-
-    Raises SettingsError with what that process wrote when the application cannot be loaded.
-    """
-    reader, writer = os.pipe()
-    with os.fdopen(reader, "rb") as answer:
-        try:
-            command = [*ourselves(app, "warning"), "describe", str(writer)]
-            process = subprocess.Popen(  # noqa: S603 - our own command
-                command, pass_fds=(writer,), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-            )
-        finally:
-            os.close(writer)
-        _, complaint = process.communicate()
-        text = answer.read()
-    if process.returncode != 0 or not text:
-        lines = complaint.decode("utf-8", "replace").strip().splitlines() or ["it wrote nothing"]
-        raise SettingsError(lines[-1].removeprefix("tomqueue: "))
-    return msgspec.json.decode(text, type=Settings)
+def described(app: str) -> Description:
+    """Ask an application for its settings, in a short-lived process: the supervisor never imports it."""
+    return Description(lambda descriptor: [*ourselves(app, "warning"), "describe", str(descriptor)])
 
 
 @click.command(hidden=True)
@@ -149,6 +133,7 @@ def describe(target: Target, descriptor: int) -> None:
     """Write the settings of the application, as JSON, to a pipe: a password in them is in no process list."""
     with os.fdopen(descriptor, "wb") as pipe:
         pipe.write(msgspec.json.encode(target.app().supervisor_settings()))
+    leave()
 
 
 @click.command(hidden=True)
@@ -159,6 +144,7 @@ def child(target: Target, spec: str, *, json_logs: bool) -> None:
     """Be one worker process."""
     configure_logs(target.log_level or "info", as_json=json_logs)
     run_child(target.app().tools(), ChildSpec.decoded(spec))
+    leave()
 
 
 run_commands: list[click.Command] = [run, work, workoff, describe, child]
