@@ -160,7 +160,7 @@ def test_a_starting_worker_reads_parked_jobs_only(store: SqlStore, catalog: Cata
     plans: list[str] = []
 
     def explained(_conn: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if statement.startswith("UPDATE"):
+        if statement.startswith("SELECT") and "parked_at" in statement:
             cursor.execute(explain + statement, parameters)
             plans.append(str(cursor.fetchall()))
 

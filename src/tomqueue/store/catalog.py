@@ -196,6 +196,8 @@ class Catalog:
             # a row that somebody has locked is passed over: a worker that starts waits for nobody
             free = select(jobs.c.id).where(known, self._unlocked()).with_for_update(skip_locked=True)
             ids = connection.execute(free).scalars().all()
+            if not ids:
+                return 0
             statement = update(jobs).where(jobs.c.id.in_(ids), self._unlocked())
             return connection.execute(statement.values(parked_at=None, run_at=now, updated_at=now)).rowcount
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.pool import QueuePool
 
 from tomqueue.errors import SettingsError, StoreUnavailable
 from tomqueue.settings import Settings
@@ -57,7 +58,8 @@ def open_store(settings: Settings, engine: Any = None) -> SqlStore:
     if backend not in STORES:
         raise SettingsError(f"database_url={masked(repr(url))}: {backend} is not supported; use {', '.join(STORES)}")
     synchronous = url.set(drivername=SYNCHRONOUS_DRIVERS.get(url.drivername, url.drivername))
-    options: dict[str, Any] = {"max_overflow": -1}  # as many as there are slots with atomic jobs
+    # as many connections as there are slots with atomic jobs
+    options: dict[str, Any] = {"poolclass": QueuePool, "max_overflow": -1}
     if backend != "sqlite":
         options["pool_pre_ping"] = True  # a server that was restarted is no error of the next call
         if "connect_timeout" not in url.query:
