@@ -188,3 +188,15 @@ def test_times_of_leases_are_the_databases(store: SqlStore, leases: Leases) -> N
     (renewed,) = leases.all()
     assert timedelta(seconds=20) <= renewed.expires_at - before < timedelta(seconds=25)
     assert ago(store, 0) > PAST
+
+
+def test_rows_of_workers_without_a_lease_are_found(store: SqlStore, leases: Leases) -> None:
+    """A claim that commits after its worker's burial is nobody's: the scan names the worker, and frees its rows."""
+    leases.register(lease(store, 1))
+    mine = claimed(store, worker=1)
+    late = claimed(store, 2, worker=2)
+    assert leases.orphans() == [2]
+    assert leases.free_all(2) == 2
+    assert leases.orphans() == []
+    assert [row(store, job).locked_by for job in [*mine, *late]] == [1, None, None]
+    assert [(held.id, held.worker, held.token) for held in leases.held_by([1])] == [(mine[0], 1, 7)]

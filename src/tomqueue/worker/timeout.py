@@ -9,7 +9,7 @@ __all__ = ["Timeout"]
 
 
 class Timeout:
-    """Writes the deadline where the housekeeper and the supervisor read it."""
+    """Writes the deadline where the guard and the supervisor read it."""
 
     def __call__(self, attempt: Attempt, proceed: Callable[[Attempt], bool]) -> bool:
         """Proceed under the deadline; explain an interruption that comes back.
