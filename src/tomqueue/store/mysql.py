@@ -35,7 +35,7 @@ __all__ = ["MysqlStore"]
 
 # numbers by MySQL's "Server Error Message Reference"; 1020 is MariaDB's innodb_snapshot_isolation
 TRANSIENT = {1020, 1205, 1213}
-BROKEN = {0, 1053, 1927, 2002, 2003, 2006, 2013, 2055}
+BROKEN = {0, 1053, 1927, 2002, 2003, 2006, 2013, 2055, 4031}
 NOT_MIGRATED = {1054, 1146}
 UNAVAILABLE = {
     1020: "other transactions were in the way",

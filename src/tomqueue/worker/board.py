@@ -197,10 +197,6 @@ class Board:
             self._words[place] = 0
             self._free.append(place)
 
-    def holds(self, job: int) -> bool:
-        """Say whether an id is written."""
-        return job in self._places
-
     @property
     def empty(self) -> bool:
         """Whether this process has claimed nothing, and is about to claim nothing."""

@@ -135,6 +135,11 @@ class Claims:
             self._running -= 1
             self._suspect_runs = False
 
+    def queues(self) -> set[str]:
+        """Return the queues of the rows that wait."""
+        with self._lock:
+            return {work.claimed.queue for _, _, work in self._waiting}
+
     def most_urgent(self) -> int | None:
         """Return the rank of the row that would start next; None when none waits."""
         waiting = self._waiting
@@ -186,6 +191,10 @@ class Claims:
     def take_counts(self) -> Counter[tuple[str, str]]:
         """Return the outcomes since the last call, by queue and event."""
         return self._endings.take_counts()
+
+    def put_counts_back(self, counts: Counter[tuple[str, str]]) -> None:
+        """Count again what could not be written."""
+        self._endings.put_counts_back(counts)
 
     def resolve_doubts(self) -> None:
         """Free what claims of unknown outcome may have taken, until they can no longer appear."""

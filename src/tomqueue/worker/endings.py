@@ -107,6 +107,11 @@ class Endings:
             counts, self._counts = self._counts, Counter()
             return counts
 
+    def put_counts_back(self, counts: Counter[tuple[str, str]]) -> None:
+        """Count again what could not be written."""
+        with self._lock:
+            self._counts.update(counts)
+
     def commit(self, older_than: float) -> None:
         """Commit what waits if the oldest has waited for that many seconds. Raises StoreError; none is lost."""
         if not self._waiting or boot_time() - self._since < older_than:

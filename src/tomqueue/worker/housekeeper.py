@@ -160,8 +160,13 @@ class Housekeeper:
             stats_row(minute, queue, {event: number for (one, event), number in counts.items() if one == queue})
             for queue in sorted({queue for queue, _ in counts})
         ]
-        if rows:
+        if not rows:
+            return
+        try:
             self._catalog.add_stats(rows)
+        except StoreError:
+            self._claims.put_counts_back(counts)
+            raise
 
 
 def stats_row(minute: datetime, queue: str, numbers: dict[str, int]) -> StatsRow:

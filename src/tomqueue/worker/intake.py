@@ -114,6 +114,8 @@ class Intake:
         if handed := self._board.take_handed():
             self._claims.claim(handed)
             self._board.handed_done(handed)
+            for queue in self._claims.queues() - set(self._queues.active()):  # paused meanwhile, or another's
+                self.give_back(queue)
         urgency = self._claims.most_urgent()
         if urgency and self._may_find_more_urgent(urgency) and self._looking.acquire(blocking=False):
             try:
