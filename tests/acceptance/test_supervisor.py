@@ -202,6 +202,24 @@ def test_workoff_goes_on_after_recycling_and_into_new_queues(site: Site) -> None
     assert len(site.lines()) == 7
 
 
+def test_a_database_that_is_away_is_waited_for(site: Site) -> None:
+    """Children that cannot reach it are no failing application: the supervisor goes on until it is back."""
+    database = Path(site.tq.settings.database_url.removeprefix("sqlite:///"))
+    site.enqueue("note", "first")
+    site.tq.close()
+    with site.started("work", "-p", "1", "--max-jobs", "1") as running:
+        site.wait_for_lines(1, "first")
+        for file in database.parent.glob(f"{database.name}*"):
+            file.rename(file.with_name(f"away-{file.name}"))
+        database.mkdir()  # cannot be opened as a file
+        running.wait_for_log("the database is away")
+        database.rmdir()
+        for file in database.parent.glob(f"away-{database.name}*"):
+            file.rename(file.with_name(file.name.removeprefix("away-")))
+        site.enqueue("note", "second")
+        site.wait_for_lines(1, "second")
+
+
 def test_time_limits_hold_in_sleep_and_in_a_blocking_read(site: Site) -> None:
     """JobTimeout is raised in a sleeping and in a reading job; the error names the line."""
     sleeping, reading = site.enqueue("oversleep"), site.enqueue("deaf")

@@ -82,11 +82,11 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def leave() -> NoReturn:
+def leave(status: int = 0) -> NoReturn:
     """End this process now that its work is done, whatever threads the application has left running."""
     atexit._run_exitfuncs()  # noqa: SLF001 - what the application registered, and no wait for its threads
     logging.shutdown()
-    os._exit(0)
+    os._exit(status)
 
 
 def end_now(logger: logging.Logger) -> None:

@@ -21,6 +21,8 @@ __all__ = ["Crew", "Place"]
 
 LONGEST_PAUSE = 30.0
 DOUBLINGS = 7
+AWAY_PAUSE = 2.0
+"""Before the next child looks whether the database is back."""
 PAUSE = 1.0
 """Before a start that failed is tried again."""
 GIVE_UP_AFTER = 5
@@ -171,7 +173,7 @@ class Crew:
         if place.failures:
             place.next_start = boot_time() + min(0.25 * 2 ** min(place.failures, DOUBLINGS), LONGEST_PAUSE)
         else:
-            place.next_start = 0.0
+            place.next_start = boot_time() + AWAY_PAUSE if child.missed_database else 0.0
         child.close()
 
     # Restart one by one -------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from tomqueue.daemon.deaths import Cause, Death, reason_of
-from tomqueue.daemon.spec import EXIT_LEASE_LOST, ChildSpec
+from tomqueue.daemon.spec import EXIT_DATABASE_AWAY, EXIT_LEASE_LOST, ChildSpec
 from tomqueue.service import boot_time
 from tomqueue.worker.board import Board, Leaving
 from tomqueue.worker.watchdog import read_dump
@@ -104,11 +104,16 @@ class ChildProcess:
         """Whether it ended because nothing was ready."""
         return self._status() == 0 and self.board.leaving is Leaving.IDLE
 
+    @property
+    def missed_database(self) -> bool:
+        """Whether it ended because the database was away."""
+        return self._status() == EXIT_DATABASE_AWAY
+
     def _cause(self, running: bool) -> Cause:
         status = self._status()
         if self._overran:
             return Cause.OVERRAN
-        if self._killed or status == EXIT_LEASE_LOST or (status == 0 and not running):
+        if self._killed or status in {EXIT_LEASE_LOST, EXIT_DATABASE_AWAY} or (status == 0 and not running):
             return Cause.TOLD
         if self._told and status == -signal.SIGTERM:  # before it could listen
             return Cause.TOLD

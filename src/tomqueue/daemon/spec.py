@@ -4,8 +4,10 @@ import msgspec
 
 from tomqueue.worker.worker import WorkerOptions
 
-__all__ = ["EXIT_LEASE_LOST", "ChildSpec"]
+__all__ = ["EXIT_DATABASE_AWAY", "EXIT_LEASE_LOST", "ChildSpec"]
 
+EXIT_DATABASE_AWAY = 69
+"""Exit status of a child that could not reach the database: no fault of the application's."""
 EXIT_LEASE_LOST = 75
 """Exit status of a child that ended itself because its rows may belong to others by now."""
 

@@ -14,9 +14,9 @@ from tomqueue.cli.target import Target
 from tomqueue.daemon.child import leave, run_child
 from tomqueue.daemon.crew import Place
 from tomqueue.daemon.description import Description
-from tomqueue.daemon.spec import ChildSpec
+from tomqueue.daemon.spec import EXIT_DATABASE_AWAY, ChildSpec
 from tomqueue.daemon.supervisor import Supervisor
-from tomqueue.errors import TomQueueError
+from tomqueue.errors import StoreUnavailable, TomQueueError
 from tomqueue.reporting import Reporting
 from tomqueue.settings import check_name
 from tomqueue.store.open import ready_store
@@ -112,7 +112,7 @@ def supervise(
 
 def queue_names(queues: str | None) -> tuple[str, ...]:
     """Return the names in ``--queues``; ``*`` and nothing mean all."""
-    names = [name.strip() for name in (queues or "*").split(",")]
+    names = [name.strip() for name in ("*" if queues is None else queues).split(",")]
     return () if "*" in names else tuple(check_name("--queues", name) for name in names)
 
 
@@ -143,7 +143,11 @@ def describe(target: Target, descriptor: int) -> None:
 def child(target: Target, spec: str, *, json_logs: bool) -> None:
     """Be one worker process."""
     configure_logs(target.log_level or "info", as_json=json_logs)
-    run_child(target.app().tools(), ChildSpec.decoded(spec))
+    try:
+        run_child(target.app().tools(), ChildSpec.decoded(spec))
+    except StoreUnavailable as error:
+        logging.getLogger("tomqueue").error("the database is away: %s", error)  # noqa: TRY400 - one line will do
+        leave(EXIT_DATABASE_AWAY)
     leave()
 
 
