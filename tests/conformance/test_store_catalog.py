@@ -240,3 +240,18 @@ def test_ready_jobs_are_counted_by_queue(store: SqlStore, catalog: Catalog) -> N
     insert(store, new(queue="a"), new(queue="a"), new(queue="b"), new(queue="c", delay=3600))
     catalog.pause("b")
     assert catalog.ready_counts() == {"a": 2}
+
+
+def test_old_counters_are_deleted_in_pieces(store: SqlStore, catalog: Catalog) -> None:
+    """Those of minutes before a time, the oldest first; the answer says whether there may be more."""
+    minute = store.now().replace(second=0, microsecond=0)
+    minutes = [minute - timedelta(days=days) for days in (9, 8, 7, 0)]
+    catalog.add_stats(
+        [StatsRow(minute=at, queue=queue, finished=1, retried=0, failed=0) for at in minutes for queue in "ab"]
+    )
+    before = minute - timedelta(days=7, hours=12)
+    assert catalog.prune_stats(before, 2) == 2
+    assert [found.minute for found in catalog.stats(PAST)] == [at for at in minutes[1:] for _ in "ab"]
+    assert catalog.prune_stats(before, 100) == 2
+    assert catalog.prune_stats(before, 100) == 0
+    assert [found.minute for found in catalog.stats(PAST)] == [at for at in minutes[2:] for _ in "ab"]

@@ -1,13 +1,16 @@
 """Conformance of the store's errors: what a database says becomes what a worker can act on."""
 
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import Connection, select, text
 
 from tests.conformance.jobs import SERVERS, insert, new, row, take
-from tomqueue.errors import OutcomeUnknown, StoreUnavailable
+from tests.harness import PATIENCE
+from tomqueue.errors import OutcomeUnknown, StoreError, StoreUnavailable
 from tomqueue.settings import Settings
 from tomqueue.store import transactions
 from tomqueue.store.base import Delete
@@ -139,3 +142,47 @@ def test_our_sessions_read_what_is_committed(store: SqlStore) -> None:
     isolation, zone = (execute(link, show.format(name)) for name in names[store.engine.dialect.name])
     assert isolation.lower().replace("-", " ") == "read committed"
     assert zone in {"UTC", "+00:00"}
+
+
+@pytest.mark.parametrize("kind", SERVERS, indirect=True)
+def test_a_cold_transaction_that_met_a_deadlock_is_tried_again(store: SqlStore) -> None:
+    """Two that lock the same rows in opposite order both come through."""
+    ids = insert(store, new(), new())
+    together = threading.Barrier(2)
+    tries: list[int] = []
+
+    def change_both(first: int, second: int) -> None:
+        def work(connection: Connection) -> None:
+            tries.append(first)
+            jobs = store.tables.jobs
+            connection.execute(jobs.update().where(jobs.c.id == first).values(parks=jobs.c.parks + 1))
+            with suppress(threading.BrokenBarrierError):  # the second time, nobody comes
+                together.wait(PATIENCE)
+            together.abort()
+            connection.execute(jobs.update().where(jobs.c.id == second).values(parks=jobs.c.parks + 1))
+
+        store.write(work)
+
+    threads = [threading.Thread(target=change_both, args=order) for order in (ids, ids[::-1])]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [row(store, row_id).parks for row_id in ids] == [2, 2]
+    assert len(tries) == 3
+
+
+def test_an_error_that_trying_again_does_not_cure_is_raised_at_once(store: SqlStore) -> None:
+    """The work runs once, and nothing of it is kept."""
+    (job,) = insert(store, new())
+    tries: list[int] = []
+
+    def work(connection: Connection) -> None:
+        tries.append(1)
+        jobs = store.tables.jobs
+        connection.execute(jobs.update().values(parks=7))
+        connection.execute(text("SELECT no_such_function_here()"))
+
+    with pytest.raises(StoreError):
+        store.write(work)
+    assert (len(tries), row(store, job).parks) == (1, 0)

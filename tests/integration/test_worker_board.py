@@ -1,9 +1,13 @@
 """What a worker shows on its board and in the counters, and what it does with what it finds there."""
 
 import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, cast
 
-from tests.harness import PATIENCE, happens, record_events, row, store_of, work, working
+from tests.harness import PATIENCE, happens, make_worker, record_events, row, run_here, store_of, work, working
 from tomqueue import JobContext, TomQueue
+from tomqueue.store.base import Answer
 from tomqueue.worker.board import Board
 
 
@@ -36,6 +40,41 @@ def test_a_handed_over_row_is_claimed_by_key(tq: TomQueue) -> None:
     assert board.hand(jobs[2].id)
     assert board.hand(10**6)
     work(tq, board=board)
+    assert ran == [2, 0, 1]
+    assert (board.handed(), board.claims()) == ([], [])
+    board.close()
+
+
+class BusyOnce:
+    """A store where somebody touches every row as it is claimed by key for the first time."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.touched = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def claim(self, ids: Sequence[int], worker: int, token: int) -> Any:
+        if not self.touched:
+            self.touched = True
+            return dict.fromkeys(ids, Answer.BUSY)
+        return self._store.claim(ids, worker, token)
+
+
+def test_a_handed_over_row_that_is_busy_is_tried_again(tq: TomQueue) -> None:
+    """It stays on the board until it is claimed."""
+    board = Board.create()
+    ran: list[int] = []
+
+    @tq.job
+    def note(number: int) -> None:
+        ran.append(number)
+
+    jobs = [note.enqueue(number) for number in range(3)]
+    assert board.hand(jobs[2].id)
+    tools = tq.tools()
+    run_here(make_worker(replace(tools, store=cast("Any", BusyOnce(tools.store))), board=board))
     assert ran == [2, 0, 1]
     assert (board.handed(), board.claims()) == ([], [])
     board.close()

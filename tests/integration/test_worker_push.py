@@ -12,9 +12,11 @@ from tests.harness import PATIENCE, change, happens, make_worker, pushing, row, 
 from tomqueue import JobContext, TomQueue
 from tomqueue.errors import StoreUnavailable
 from tomqueue.job import Job
+from tomqueue.store.base import Release
 from tomqueue.transport.base import Delivery, Notification
 from tomqueue.transport.memory import MemoryTransport
 from tomqueue.worker.board import Board
+from tomqueue.worker.worker import Worker
 
 
 def news_of(*jobs: Job) -> list[Notification]:
@@ -177,6 +179,56 @@ class Away:
             self.times -= 1
             raise StoreUnavailable("away")
         return self._store.claim(*arguments)
+
+
+class RefusesToRelease:
+    """A store that lets no row go while it is told so."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.away = threading.Event()
+        self.refused = threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def finish(self, endings: Any) -> Any:
+        if self.away.is_set() and any(isinstance(ending, Release) for ending in endings):
+            self.refused.set()
+            raise StoreUnavailable("away")
+        return self._store.finish(endings)
+
+
+def test_news_goes_back_once_the_rows_are_free(
+    tq: TomQueue, transport: MemoryTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A queue is paused while the database takes no rows back: once it does, the news is at its place again."""
+    monkeypatch.setattr("tomqueue.worker.housekeeper.HOARD", PATIENCE)  # not because the job is slow
+    began, go_on, workers = threading.Event(), threading.Event(), list[Worker]()
+    board, tools = Board.create(), pushing(tq, transport)
+    store = RefusesToRelease(tools.store)
+
+    @tq.job
+    def note() -> None:
+        if not began.is_set() and len(workers[0]._claims._waiting) > 5:
+            store.away.set()
+            tools.catalog.pause("default")
+            began.set()
+            go_on.wait(PATIENCE)
+
+    jobs = tq.enqueue_many(note.prepare() for _ in range(2000))
+    with working(replace(tools, store=cast("Any", store)), board=board) as worker:
+        workers.append(worker)
+        transport.publisher().publish(news_of(*jobs))
+        assert began.wait(PATIENCE)
+        (slot,) = board.running()
+        assert store.refused.wait(PATIENCE)
+        store.away.clear()
+        assert happens(lambda: left(transport) == [job.id for job in jobs if job.id > slot.job])
+        assert happens(lambda: board.claims() == [slot.job])
+        tools.catalog.resume("default")
+        go_on.set()
+        assert happens(lambda: not tq.jobs.list())
 
 
 def test_a_database_that_is_away_loses_no_news(tq: TomQueue, transport: MemoryTransport) -> None:

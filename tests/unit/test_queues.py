@@ -53,11 +53,41 @@ def test_queues_take_turns() -> None:
     """Each turn begins with the queue after the one that was served."""
     queues = Queues((), Known("a", "b", "c").read, print)
     queues.refresh()
-    turns = []
-    for _ in range(4):
-        turns += ["".join(queues.in_turn()), "".join(queues.in_turn())]  # a look that finds nothing takes no turn
-        queues.served()
-    assert turns == ["abc", "abc", "bca", "bca", "cab", "cab", "abc", "abc"]
+    assert ["".join(queues.in_turn()) for _ in range(2)] == ["abc", "abc"]  # a look that finds nothing takes no turn
+    queues.served(["b", "b"])
+    assert "".join(queues.in_turn()) == "acb"
+    queues.served(["c", "b", "unknown"])
+    assert "".join(queues.in_turn()) == "acb"
+    queues.served(["a"])
+    assert "".join(queues.in_turn()) == "cba"
+
+
+def test_a_queue_that_comes_later_is_first() -> None:
+    """It was never served; the others keep their turns, and one that is paused has none."""
+    known = Known("a", "b")
+    queues = Queues((), known.read, print)
+    queues.refresh()
+    queues.served(["a"])
+    known.paused.update(b=True, c=False)
+    queues.refresh()
+    assert queues.in_turn() == ["c", "a"]
+
+
+def test_a_queue_whose_rows_cannot_be_given_back_keeps_no_other_from_it() -> None:
+    """Every queue that was paused is told of, and then the trouble is raised."""
+    known, told = Known("a", "b", "c"), list[str]()
+
+    def refuse(name: str) -> None:
+        told.append(name)
+        if name == "a":
+            raise OSError(name)
+
+    queues = Queues((), known.read, refuse)
+    queues.refresh()
+    known.paused.update(a=True, b=True)
+    with pytest.raises(OSError, match="a"):
+        queues.refresh()
+    assert (told, queues.active()) == (["a", "b"], ["c"])
 
 
 def test_one_queue_has_no_turns() -> None:

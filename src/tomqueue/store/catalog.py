@@ -98,8 +98,8 @@ class Catalog:
 
     def delete(self, job_id: int) -> None:
         """Delete a job that does not run."""
-        with self._store.writing() as connection:
-            gone = connection.execute(delete(self._jobs).where(self._jobs.c.id == job_id, self._unlocked())).rowcount
+        statement = delete(self._jobs).where(self._jobs.c.id == job_id, self._unlocked())
+        gone = self._store.write(lambda connection: connection.execute(statement).rowcount)
         if not gone:
             self._refuse(job_id, "deleted")
 
@@ -115,8 +115,8 @@ class Catalog:
     def delete_all(self, ids: Sequence[int], which: Filter | None = None) -> int:
         """Delete those of ``ids`` that do not run and that ``which`` still means; return how many."""
         meant = (self._jobs.c.id.in_(ids), self._unlocked(), *self._conditions(which))
-        with self._store.writing() as connection:
-            return connection.execute(delete(self._jobs).where(*meant)).rowcount
+        statement = delete(self._jobs).where(*meant)
+        return self._store.write(lambda connection: connection.execute(statement).rowcount)
 
     def pieces(self, which: Filter) -> Iterator[list[int]]:
         """Read the ids of the jobs that are there now, in pieces to change or delete."""
@@ -164,9 +164,7 @@ class Catalog:
 
     def queue_states(self) -> dict[str, bool]:
         """Read the names of all known queues, and whether each is paused."""
-        with self._store.reading() as connection:
-            found = connection.execute(select(self._queues.c.name, self._queues.c.paused_at))
-            return {name: paused_at is not None for name, paused_at in found}
+        return self._store.queue_states()
 
     def pause(self, queue: str) -> None:
         """Stop workers from taking jobs of a queue. Raises JobNotFound for a queue that nobody used."""
@@ -203,15 +201,32 @@ class Catalog:
 
     def add_stats(self, rows: Sequence[StatsRow]) -> None:
         """Add counters to those of their minute."""
+        self._store.write(lambda connection: self._add_all(connection, rows))
+
+    def _add_all(self, connection: Connection, rows: Sequence[StatsRow]) -> None:
         table = self._store.tables.stats
-        with self._store.writing() as connection:
-            for row in rows:
-                if not self._add_to_minute(connection, row):
-                    try:
-                        with connection.begin_nested():
-                            connection.execute(table.insert().values(asdict(row)))
-                    except IntegrityError:  # another worker began the minute meanwhile
-                        self._add_to_minute(connection, row)
+        for row in rows:
+            if not self._add_to_minute(connection, row):
+                try:
+                    with connection.begin_nested():
+                        connection.execute(table.insert().values(asdict(row)))
+                except IntegrityError:  # another worker began the minute meanwhile
+                    self._add_to_minute(connection, row)
+
+    def rest(self) -> None:
+        """Close connections that nobody uses now."""
+        self._store.rest()
+
+    def prune_stats(self, before: datetime, limit: int) -> int:
+        """Delete counters of minutes before ``before``, oldest first; return how many, about ``limit`` at most."""
+        table = self._store.tables.stats
+        oldest = select(table.c.minute).where(table.c.minute < before).order_by(table.c.minute).limit(limit)
+        with self._store.reading() as connection:
+            minutes = connection.execute(oldest).scalars().all()
+        if not minutes:
+            return 0
+        gone = delete(table).where(table.c.minute <= minutes[-1])
+        return self._store.write(lambda connection: connection.execute(gone).rowcount)
 
     def _add_to_minute(self, connection: Connection, row: StatsRow) -> int:
         table = self._store.tables.stats
@@ -277,9 +292,8 @@ class Catalog:
         return {**WAITING, "failed_at": now, "last_error": reason, "updated_at": now}
 
     def _change(self, job_id: int, allowed: ColumnElement[bool], values: Mapping[str, Any], done: str) -> None:
-        with self._store.writing() as connection:
-            statement = update(self._jobs).where(self._jobs.c.id == job_id, allowed)
-            changed = connection.execute(statement.values(values)).rowcount
+        statement = update(self._jobs).where(self._jobs.c.id == job_id, allowed).values(values)
+        changed = self._store.write(lambda connection: connection.execute(statement).rowcount)
         if not changed:
             self._refuse(job_id, done)
 
@@ -287,9 +301,8 @@ class Catalog:
         self, ids: Sequence[int], which: Filter | None, allowed: ColumnElement[bool], values: Mapping[str, Any]
     ) -> int:
         meant = (self._jobs.c.id.in_(ids), allowed, *self._conditions(which))
-        with self._store.writing() as connection:
-            statement = update(self._jobs).where(*meant)
-            return connection.execute(statement.values(values)).rowcount
+        statement = update(self._jobs).where(*meant).values(values)
+        return self._store.write(lambda connection: connection.execute(statement).rowcount)
 
     def _refuse(self, job_id: int, done: str) -> None:
         state = self.get(job_id).state

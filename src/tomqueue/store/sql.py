@@ -4,6 +4,7 @@ import time
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -176,16 +177,25 @@ class SqlStore(Transactions):
         """Give back what a claim in doubt may have taken, to be announced again."""
         jobs = self.tables.jobs
         values = {**rows.FREED, "attempts": jobs.c.attempts - 1, "announced_at": None}
-        with self.writing() as connection:
-            ours = jobs.c.id.in_(ids) & (jobs.c.claim_token == token)
-            return connection.execute(jobs.update().where(ours).values(values)).rowcount
+        ours = jobs.update().where(jobs.c.id.in_(ids) & (jobs.c.claim_token == token)).values(values)
+        return self.write(lambda connection: connection.execute(ours).rowcount)
 
     def unannounce(self, ids: Sequence[int], stamp: datetime) -> int:
         """Let unclaimed rows that still have ``stamp`` be announced again; return how many."""
         jobs = self.tables.jobs
         meant = jobs.c.id.in_(ids) & (jobs.c.announced_at == stamp) & jobs.c.locked_by.is_(None)
-        with self.writing() as connection:
-            return connection.execute(jobs.update().where(meant).values(announced_at=None)).rowcount
+        statement = jobs.update().where(meant).values(announced_at=None)
+        return self.write(lambda connection: connection.execute(statement).rowcount)
+
+    def queue_states(self) -> dict[str, bool]:
+        """Read the names of all known queues, and whether each is paused; every worker asks once a second."""
+
+        def work(link: Any) -> dict[str, bool]:
+            with closing(link.cursor()) as cursor:
+                cursor.execute(f"SELECT name, paused_at IS NOT NULL FROM {self.queues}")
+                return {name: bool(paused) for name, paused in cursor.fetchall()}
+
+        return self._read(work)
 
     def announce(self, limit: int = 500) -> Announced:
         """Stamp due, unannounced rows as ready, most urgent first."""

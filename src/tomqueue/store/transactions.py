@@ -54,6 +54,11 @@ class Transactions(ABC):
         self._forget_the_parents()
         self.engine.dispose()
 
+    def rest(self) -> None:
+        """Close pooled connections that nobody uses: what is cold may not be needed for hours."""
+        self._forget_the_parents()
+        self.engine.dispose()
+
     # For what is cold: SQLAlchemy ---------------------------------------------------------------------
 
     def connected(self) -> Connection:
@@ -81,6 +86,21 @@ class Transactions(ABC):
         with self.translating(), self.connected() as connection:
             with connection.execution_options(tomqueue_write=True).begin():
                 yield connection
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in a short transaction that may write, and all of it again where that helps (deadlock)."""
+        for attempt in range(TRANSIENT_RETRIES):
+            try:
+                with self.writing() as connection:
+                    return work(connection)
+            except StoreError as error:
+                cause = error.__cause__
+                original = cause.orig if isinstance(cause, DBAPIError) else None
+                transient = isinstance(original, Exception) and self._is_transient(original)
+                if not transient or attempt == TRANSIENT_RETRIES - 1:
+                    raise
+            time.sleep(random.uniform(0, 0.005 * 2**attempt))  # noqa: S311 - jitter, no secret
+        raise AssertionError("unreachable")
 
     @contextmanager
     def translating(self) -> Iterator[None]:

@@ -239,3 +239,7 @@ class Board:
             return []
         self._words[HANDED] = 0  # first: what is handed over meanwhile is seen by the next call
         return self.handed()
+
+    def keep_handed(self) -> None:
+        """Let the next ``take_handed`` find what could not be claimed now."""
+        self._words[HANDED] = 1

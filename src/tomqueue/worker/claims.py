@@ -9,37 +9,23 @@ import secrets
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import count
 from operator import itemgetter
 
 from tomqueue.errors import OutcomeUnknown
 from tomqueue.events import Events
 from tomqueue.job import Claimed
-from tomqueue.service import boot_time
 from tomqueue.store.base import Answer, Store, Want
 from tomqueue.transport.base import Delivery
 from tomqueue.worker.attempt import Work
 from tomqueue.worker.board import Board
+from tomqueue.worker.doubts import Doubts
 from tomqueue.worker.endings import Ended, Endings
 from tomqueue.worker.finish import given_back
 
 __all__ = ["Claims"]
 
-DOUBT = 2.0
-"""Seconds during which a claim whose COMMIT is in doubt may still appear (MECHANISMS: unknown COMMIT)."""
-
-
 NO_DELIVERIES: Mapping[int, Delivery] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Doubt:
-    """Rows that may have been claimed under a token, and until when that may still happen."""
-
-    token: int
-    ids: Sequence[int]
-    until: float
 
 
 class Claims:
@@ -66,14 +52,14 @@ class Claims:
         self._order = count()
         self._waiting: list[tuple[int, int, Work]] = []
         self._endings = Endings(store, events, logger, report=report, forget=self._forget)
-        self._doubts: list[Doubt] = []
+        self._doubts = Doubts(store, self._forget)
         self._running = 0
         self._suspect_runs = False
 
     # Claiming -----------------------------------------------------------------------------------------
 
-    def take(self, want: Want) -> int:
-        """Finish what has ended and claim what ``want`` says, in one transaction; return how many were claimed."""
+    def take(self, want: Want) -> list[Claimed]:
+        """Finish what has ended and claim what ``want`` says, in one transaction; return what was claimed."""
         self._check_lease()
         ended = self._endings.take_out(beside_claim=True)
         recorded: list[int] = []
@@ -94,7 +80,7 @@ class Claims:
         # an attempt of the transaction that was rolled back and tried again may have chosen others
         self._forget(list((Counter(recorded) - Counter(row.id for row in claimed)).elements()))
         self._endings.settled(ended, held)
-        return len(claimed)
+        return claimed
 
     def claim(self, ids: Sequence[int], deliveries: Mapping[int, Delivery] = NO_DELIVERIES) -> dict[int, Answer]:
         """Claim rows by key, with the deliveries that told of them; return those that were not claimed, and why."""
@@ -145,22 +131,28 @@ class Claims:
         waiting = self._waiting
         return waiting[0][0] if waiting else None
 
-    def give_back(self, *, queue: str | None = None) -> list[Delivery]:
-        """Give back, uncharged, what waits (of one queue); return the deliveries to requeue once that is committed."""
+    def give_back(self, *, queue: str | None = None) -> None:
+        """Give back, uncharged, what waits (of one queue). Raises StoreError; then it is committed later.
+
+        ``take_returned`` has the deliveries to requeue, as soon as it is committed.
+        """
         with self._lock:
             gone = [entry for entry in self._waiting if queue is None or entry[2].claimed.queue == queue]
             self._waiting = [entry for entry in self._waiting if queue is not None and entry[2].claimed.queue != queue]
             heapq.heapify(self._waiting)
-        works = [work for _, _, work in sorted(gone, key=itemgetter(0, 1))]
-        for work in works:
+        for _, _, work in sorted(gone, key=itemgetter(0, 1)):
             self.put_back(work)
         self.flush()
-        return [work.delivery for work in works if work.delivery is not None]
+
+    def take_returned(self) -> list[Delivery]:
+        """Return the deliveries of rows that are given back, in the order of the rows."""
+        return self._endings.take_returned()
 
     def put_back(self, work: Work, *, acked: bool = False) -> None:
         """Let the row of a job that did not run go, uncharged; with an open delivery it keeps its place by that."""
-        keeps = self._keep_place or (work.delivery is not None and not acked)
-        self.ended(Ended(job=work.claimed, ending=given_back(work.claimed, keep_place=keeps)))
+        delivery = None if acked else work.delivery
+        ending = given_back(work.claimed, keep_place=self._keep_place or delivery is not None)
+        self.ended(Ended(job=work.claimed, ending=ending, delivery=delivery))
 
     # Finishing ----------------------------------------------------------------------------------------
 
@@ -198,11 +190,7 @@ class Claims:
 
     def resolve_doubts(self) -> None:
         """Free what claims of unknown outcome may have taken, until they can no longer appear."""
-        for doubt in list(self._doubts):
-            self._store.undo(doubt.ids, doubt.token)
-            if boot_time() >= doubt.until:
-                self._doubts.remove(doubt)
-                self._forget(doubt.ids)
+        self._doubts.resolve()
 
     # Parts --------------------------------------------------------------------------------------------
 
@@ -222,6 +210,6 @@ class Claims:
 
     def _did_not_claim(self, ids: Sequence[int], token: int, error: BaseException) -> None:
         if isinstance(error, OutcomeUnknown):
-            self._doubts.append(Doubt(token, list(ids), boot_time() + DOUBT))
+            self._doubts.add(ids, token)
         else:
             self._forget(ids)

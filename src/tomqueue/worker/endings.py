@@ -12,6 +12,7 @@ from tomqueue.events import Events
 from tomqueue.job import Claimed
 from tomqueue.service import boot_time
 from tomqueue.store.base import Ending, Release, Store
+from tomqueue.transport.base import Delivery
 
 __all__ = ["Ended", "Endings"]
 
@@ -24,6 +25,8 @@ class Ended:
     ending: Ending
     event: str | None = None
     error: BaseException | None = None
+    delivery: Delivery | None = None
+    """The news of a row that is given back: it goes back as well, once that is committed."""
     alone: bool = False
     """Whether its commit failed before: it is tried again without a claim beside it that it could spoil."""
     in_doubt: bool = False
@@ -54,6 +57,7 @@ class Endings:
         self._waiting: list[Ended] = []
         self._since = 0.0
         self._counts: Counter[tuple[str, str]] = Counter()
+        self._returned: list[Delivery] = []
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -84,6 +88,9 @@ class Endings:
     def settled(self, ended: Sequence[Ended], held: Sequence[bool]) -> None:
         """Take note of what was committed; ``held`` says for each whether its row was still ours."""
         self._forget([one.job.id for one in ended])
+        if deliveries := [one.delivery for one in ended if one.delivery is not None]:
+            with self._lock:
+                self._returned += deliveries
         for one, ours in zip(ended, held, strict=True):
             if ours or one.in_doubt:
                 self.tell(one)
@@ -111,6 +118,12 @@ class Endings:
         """Count again what could not be written."""
         with self._lock:
             self._counts.update(counts)
+
+    def take_returned(self) -> list[Delivery]:
+        """Return the deliveries of rows whose giving back is committed since the last call, in the rows' order."""
+        with self._lock:
+            returned, self._returned = self._returned, []
+            return returned
 
     def commit(self, older_than: float) -> None:
         """Commit what waits if the oldest has waited for that many seconds. Raises StoreError; none is lost."""

@@ -4,7 +4,7 @@ Both look every 50 ms, less often while the process is idle.
 """
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from tomqueue.errors import JobInterrupted, JobTimeout, StoreError
 from tomqueue.service import Repeating, boot_time
@@ -29,6 +29,10 @@ HOARD = 0.25
 """With no free slot for so long, what is claimed ahead is given back to those that have one."""
 TIME_TO_UNWIND = 2.0
 """Before the end of the grace time a running job is interrupted, so that it can clean up."""
+STATS_KEPT = timedelta(days=8)
+PRUNE_EVERY = 3600.0
+PRUNE_PIECE = 1000
+"""Counters that are deleted at once, once an hour; while there are more, with each look at the clock."""
 COLUMNS = {"job.finished": "finished", "job.retried": "retried", "job.failed": "failed"}
 
 
@@ -71,6 +75,7 @@ class Housekeeper:
         self._drain = drain
         self._die = die
         self._seldom_at = boot_time()
+        self._prune_at = 0.0
         self._let_go = False
         self._away = 0.0
         self._guard = Repeating("tomqueue-guard", self._watch, interval=self._guard_pause, report=report)
@@ -112,12 +117,26 @@ class Housekeeper:
     def _keep_once(self) -> None:
         self._give_back_hoard()
         self._claims.flush(FLUSH_AFTER)
+        self._intake.requeue_returned()
         self._claims.resolve_doubts()
         self._queues.refresh()
         if boot_time() - self._seldom_at > self._every:
             self._seldom_at = boot_time()
             self._clock.refresh()
             self._write_counts()
+            self._prune_counts()
+            if self._idle():
+                self._catalog.rest()
+
+    def _prune_counts(self) -> None:
+        if boot_time() < self._prune_at:
+            return
+        before = self._clock.now() - STATS_KEPT
+        if self._catalog.prune_stats(before, PRUNE_PIECE) < PRUNE_PIECE:
+            self._prune_at = boot_time() + PRUNE_EVERY
+
+    def _idle(self) -> bool:
+        return not self._claims.unfinished and all(slot.job is None for slot in self._slots)
 
     def _guard_pause(self) -> float:
         busy = any(slot.job is not None for slot in self._slots)
@@ -126,8 +145,7 @@ class Housekeeper:
     def _pause(self) -> float:
         if self._away:
             return self._away
-        busy = self._claims.unfinished or any(slot.job is not None for slot in self._slots)
-        return TICK if busy or self._board.drain_by else IDLE_TICK
+        return IDLE_TICK if self._idle() and not self._board.drain_by else TICK
 
     def _interrupt_overdue(self) -> None:
         now = boot_time()

@@ -1,7 +1,7 @@
 """Where work comes from: deliveries, the database asked in turn, and what a dead neighbour left."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
 from tomqueue.service import boot_time
@@ -20,7 +20,7 @@ LOOK_EVERY = 0.02
 """Seconds after which claimed-ahead work is no longer begun before a look for something more urgent."""
 FORGET_MARKS_EVERY = 10.0
 DUE_LOOK_EVERY = 1.0
-DUE_LOOK_PAUSE = 0.25
+DUE_LOOK_PAUSE = 0.5
 """Shortest time between two due looks on a server (SQLite looks whenever someone committed)."""
 BEHIND_EVERY = 5.0
 """Seconds after which a worker that gets news, but has none now, asks the database itself."""
@@ -89,11 +89,19 @@ class Intake:
         self._consumer.wake()
 
     def give_back(self, queue: str | None = None) -> None:
-        """Give back what waits for a slot."""
-        for delivery in reversed(self._claims.give_back(queue=queue)):  # each goes to the head of its queue
-            if not self._consumer.requeue(delivery):
-                news = delivery.notification
-                self._store.unannounce([news.job_id], news.stamp)
+        """Give back what waits for a slot. Raises StoreError; what is not given back then is later."""
+        self._claims.give_back(queue=queue)
+        self.requeue_returned()
+
+    def requeue_returned(self) -> None:
+        """Give back the news of the rows that are given back by now."""
+        for delivery in reversed(self._claims.take_returned()):  # each goes to the head of its queue
+            self._requeue(delivery)
+
+    def _requeue(self, delivery: Delivery) -> None:
+        if not self._consumer.requeue(delivery):
+            news = delivery.notification
+            self._store.unannounce([news.job_id], news.stamp)
 
     def let_go(self) -> None:
         """Give back all that waits, and hold no news: others may have a free slot."""
@@ -112,10 +120,7 @@ class Intake:
         if self._halt.is_set():
             return None
         if handed := self._board.take_handed():
-            self._claims.claim(handed)
-            self._board.handed_done(handed)
-            for queue in self._claims.queues() - set(self._queues.active()):  # paused meanwhile, or another's
-                self.give_back(queue)
+            self._take_over(handed)
         urgency = self._claims.most_urgent()
         if urgency and self._may_find_more_urgent(urgency) and self._looking.acquire(blocking=False):
             try:
@@ -126,6 +131,19 @@ class Intake:
         if work is not None and work.delivery is not None:
             self._consumer.ack(work.delivery)
         return work
+
+    def _take_over(self, handed: Sequence[int]) -> None:
+        """Claim what a dead neighbour left; what somebody touches just now once more with the next start."""
+        busy: Collection[int] = handed
+        try:
+            refused = self._claims.claim(handed)
+            busy = {job for job, answer in refused.items() if answer is Answer.BUSY}
+        finally:
+            self._board.handed_done(set(handed).difference(busy))
+            if busy:
+                self._board.keep_handed()
+        for queue in self._claims.queues() - set(self._queues.active()):  # paused meanwhile, or another's
+            self.give_back(queue)
 
     def _may_find_more_urgent(self, urgency: int) -> bool:
         """Say whether something may have arrived that goes before what was claimed ahead."""
@@ -164,9 +182,9 @@ class Intake:
                 self._consumer.requeue(delivery)
             raise
         nothing = 0
-        for job, answer in refused.items():
+        for job, answer in reversed(refused.items()):  # each goes to the head of its queue
             if answer is Answer.BUSY:
-                self._consumer.requeue(first[job])
+                self._requeue(first[job])
             else:  # there is nothing to run now; if there is later, its row is announced again
                 self._consumer.ack(first[job])
                 nothing += 1
@@ -212,8 +230,8 @@ class Intake:
         want.limit = min(self._batch.size(), self._board.room)
         claimed = self._claims.take(want)
         if claimed and below == ALL:
-            self._queues.served()
-        return claimed
+            self._queues.served(row.queue for row in claimed)
+        return len(claimed)
 
     def _due_look_is_due(self) -> bool:
         """Say whether a due look is due although there may be other work."""
