@@ -5,6 +5,8 @@ import time
 import traceback
 from typing import Protocol
 
+from tomqueue.errors import StoreUnavailable
+
 __all__ = ["ExceptionReporter", "Reporting"]
 
 QUIET = 10.0
@@ -34,7 +36,8 @@ class Reporting:
             return
         self._told = {known: at for known, at in self._told.items() if now - at < QUIET}
         self._told[told] = now
-        self.logger.error("%s", told, exc_info=error)
+        # a database that is away is a fact, not a fault: its message says all, and a traceback only hides it
+        self.logger.error("%s", told, exc_info=None if isinstance(error, StoreUnavailable) else error)
         self.notify(error)
 
     def notify(self, error: BaseException) -> None:

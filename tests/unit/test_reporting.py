@@ -5,6 +5,7 @@ import logging
 import pytest
 
 from tomqueue import reporting as module
+from tomqueue.errors import StoreUnavailable
 from tomqueue.reporting import Reporting
 
 LOGGER = logging.getLogger("tomqueue.test")
@@ -69,3 +70,12 @@ def test_an_error_without_words_is_told(caplog: pytest.LogCaptureFixture) -> Non
     reporting.report(error)
     assert reporter.errors == [error]
     assert "Speechless" in caplog.text
+
+
+def test_a_database_that_is_away_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """An outage must not bury the log under a driver's tracebacks; a fault of ours keeps its own."""
+    reporting = Reporting(LOGGER)
+    reporting.report(StoreUnavailable("the database connection broke"))
+    reporting.report(ValueError("ours"))
+    away, ours = caplog.records
+    assert (away.exc_info, ours.exc_info is None) == (None, False)

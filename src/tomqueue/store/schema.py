@@ -132,10 +132,27 @@ INNODB: dict[str, Any] = {
 
 
 def jobs_table(name: str, metadata: MetaData, dialect: str) -> Table:
-    """Describe the jobs. What a claim writes is in no index and in no index's condition."""
+    """Describe the jobs."""
     table = Table(
         name,
         metadata,
+        *job_columns(),
+        sqlite_autoincrement=True,
+        postgresql_with={
+            "fillfactor": "80",
+            "autovacuum_vacuum_scale_factor": "0.01",
+            "autovacuum_vacuum_threshold": "1000",
+            "autovacuum_vacuum_cost_delay": "0",
+        },
+        **INNODB,
+    )
+    index_jobs(table, dialect)
+    return table
+
+
+def job_columns() -> list[Column[Any]]:
+    """Describe a job's columns."""
+    return [
         Column("id", identity(), primary_key=True, autoincrement=True),
         Column("queue", key(100), nullable=False),
         Column("priority", SmallInteger, nullable=False),
@@ -160,26 +177,22 @@ def jobs_table(name: str, metadata: MetaData, dialect: str) -> Table:
         Column("failed_at", Instant),
         Column("last_error", long_text()),
         Column("unique_key", key(200)),
-        sqlite_autoincrement=True,
-        postgresql_with={
-            "fillfactor": "80",
-            "autovacuum_vacuum_scale_factor": "0.01",
-            "autovacuum_vacuum_threshold": "1000",
-            "autovacuum_vacuum_cost_delay": "0",
-        },
-        **INNODB,
-    )
+    ]
+
+
+def index_jobs(table: Table, dialect: str) -> None:
+    """Attach the indexes. What a claim writes is in none of them, nor in the condition of one."""
+    name = table.name
     if dialect in MYSQL:  # no partial indexes there: a generated column is NULL for the rows to leave out
         due = f"CASE WHEN {UNANNOUNCED} THEN run_at END"
         table.append_column(Column("due_at", Instant, Computed(due, persisted=False)))
         Index(f"{name}_due", table.c.priority, table.c.due_at)
         Index(f"{name}_ready", table.c.queue, table.c.priority, table.c.announced_at, table.c.id)
-        return table
+        return
     partial_index(f"{name}_due", UNANNOUNCED, table.c.priority, table.c.run_at)
     announced = "announced_at IS NOT NULL"
     partial_index(f"{name}_ready", announced, table.c.queue, table.c.priority, table.c.announced_at, table.c.id)
     partial_index(f"{name}_failed", "failed_at IS NOT NULL", table.c.failed_at)
-    return table
 
 
 def partial_index(name: str, condition: str, *columns: Column[Any]) -> None:

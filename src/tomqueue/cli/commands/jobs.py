@@ -96,8 +96,13 @@ def rows(found: Iterable[Job], now: datetime) -> Iterator[Sequence[str]]:
 def failed_rows(found: Iterable[Job], now: datetime) -> Iterator[Sequence[str]]:
     """Return the rows of a table of failed jobs: what counts is the error."""
     for job in found:
-        lines = (job.last_error or "").strip().splitlines() or [""]
-        yield str(job.id), job.queue, job.name, str(job.attempts), age(matters(job), now), lines[-1]
+        yield str(job.id), job.queue, job.name, str(job.attempts), age(matters(job), now), headline(job.last_error)
+
+
+def headline(error: str | None) -> str:
+    """Return the line that says what went wrong: the last of a traceback, the first of what a supervisor wrote."""
+    lines = (error or "").strip().splitlines() or [""]
+    return lines[-1 if lines[0].startswith("Traceback") else 0]
 
 
 def matters(job: Job) -> datetime:
