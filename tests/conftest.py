@@ -1,13 +1,18 @@
 """Where tests get their databases: real servers, started once a session when a test first asks for one."""
 
 import os
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
+from tests.rabbitmq_server import Broker, delete_names, rabbitmq, rabbitmq_url_of_session
 from tests.servers import ServerMissingError, fresh_database, mariadb, postgres
+
+Server = TypeVar("Server")
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +27,41 @@ def mariadb_server() -> Iterator[str]:
     """Give the URL of a MariaDB server whose databases the session may create and drop."""
     with _started(mariadb) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server() -> Iterator[str]:
+    """Give the URL of a RabbitMQ server that the whole session shares: nobody stops it or sets alarms."""
+    with _started(rabbitmq_url_of_session) as url:
+        yield url
+
+
+@pytest.fixture
+def rabbitmq_url(rabbitmq_server: str) -> str:
+    """Give the URL of the shared RabbitMQ server; ``rabbitmq_prefix`` keeps tests apart."""
+    return rabbitmq_server
+
+
+@pytest.fixture
+def rabbitmq_prefix(rabbitmq_server: str) -> Iterator[str]:
+    """Give a start of names in RabbitMQ, this test's own; what is usually declared with it is deleted afterwards."""
+    prefix = f"test-{secrets.token_hex(6)}"
+    yield prefix
+    delete_names(rabbitmq_server, prefix)
+
+
+@pytest.fixture(scope="session")
+def node() -> Iterator[Broker]:
+    """Give a RabbitMQ node for tests that stop, kill or alarm it."""
+    with _started(rabbitmq) as running:
+        yield running
+
+
+@pytest.fixture
+def broker(node: Broker) -> Broker:
+    """Give that node, running, whatever the test before did to it."""
+    node.start()
+    return node
 
 
 @pytest.fixture
@@ -45,13 +85,13 @@ def sqlite_url(tmp_path: Path) -> str:
 
 
 @contextmanager
-def _started(server: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
+def _started(server: Callable[[], AbstractContextManager[Server]]) -> Iterator[Server]:
     """Start the server; a missing one fails where all must run and is skipped in a developer's quick run."""
     with ExitStack() as stack:
         try:
-            url = stack.enter_context(server())
+            running = stack.enter_context(server())
         except ServerMissingError as missing:
             required = os.environ.get("CI") or os.environ.get("TOMQUEUE_TEST_REQUIRE_SERVERS")
             outcome = pytest.fail.Exception if required else pytest.skip.Exception
             raise outcome(str(missing), pytrace=False) from None
-        yield url
+        yield running

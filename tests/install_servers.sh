@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Makes sure of what the tests need beyond pip: the PostgreSQL and MariaDB servers and what builds mysqlclient.
+# Makes sure of what the tests need beyond pip: the PostgreSQL, MariaDB and RabbitMQ servers, openssl for their
+# certificates, and what builds mysqlclient.
 # Does nothing when all is there. PYTHON names the interpreter that mysqlclient is built for (default: python3).
-# A server given by TOMQUEUE_TEST_POSTGRES_URL or TOMQUEUE_TEST_MYSQL_URL needs no local one.
+# A server given by TOMQUEUE_TEST_POSTGRES_URL or TOMQUEUE_TEST_MYSQL_URL needs no local one; RabbitMQ is always
+# needed, because tests stop and start it.
 set -euo pipefail
 
 python=${PYTHON:-python3}
@@ -11,6 +13,12 @@ brew=()   # the same for macOS
 has_program() {
   command -v "$1" >/dev/null || compgen -G "/usr/lib/postgresql/*/bin/$1" >/dev/null || [ -x "/usr/sbin/$1" ] ||
     compgen -G "/opt/homebrew/opt/*/bin/$1" >/dev/null || compgen -G "/usr/local/opt/*/bin/$1" >/dev/null
+}
+
+has_rabbitmq() { # where tests/servers.py looks for it
+  compgen -G "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server" >/dev/null ||
+    compgen -G "/opt/homebrew/opt/rabbitmq*/sbin/rabbitmq-server" >/dev/null ||
+    compgen -G "/usr/local/opt/rabbitmq*/sbin/rabbitmq-server" >/dev/null
 }
 
 has_client_library() {
@@ -39,6 +47,8 @@ find_missing() {
   if [ -z "${TOMQUEUE_TEST_MYSQL_URL:-}" ] && ! { has_program mariadbd && has_program mariadb-install-db; }; then
     debian+=(mariadb-server) brew+=(mariadb)
   fi
+  has_rabbitmq || { debian+=(rabbitmq-server) && brew+=(rabbitmq); }
+  has_program openssl || { debian+=(openssl) && brew+=(openssl); }
   has_program pkg-config || { debian+=(pkg-config) && brew+=(pkgconf); }
   has_client_library || { debian+=(libmariadb-dev) && brew+=(mariadb-connector-c); }
   has_program "${CC:-gcc}" || { debian+=(gcc libc6-dev) && brew+=(gcc); }

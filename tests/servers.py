@@ -1,37 +1,25 @@
 """Private database servers for a test session: on loopback, in a temporary directory, gone with the session.
 
-Each server runs under a watcher, a process of its own that executes this file. The watcher reads a pipe whose
-other end only the test session has. When the session ends, however it ends (`kill -9` too), the pipe closes
-and the watcher stops the server and removes its directory.
-
-A new kind of server is one function: find the programs, describe a `Plan`, yield its URL while it runs.
+Each runs under a watcher (tests/watcher.py) that ends it with the session. A new kind of server is one function:
+find the programs, describe a `Plan`, yield its URL while it runs. RabbitMQ's is tests/rabbitmq_server.py.
 """
 
 import contextlib
-import json
 import os
 import secrets
-import select
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import FrameType
 
 from sqlalchemy import URL, Connection, NullPool, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
-START_SECONDS = 90  # MariaDB's first start on a busy two-core machine takes about ten
-STOP_SECONDS = 20
-POLL_SECONDS = 0.05
-LOG_TAIL_LINES = 30
+from tests.watcher import Plan, running
+
 USER = "tomqueue"
 # Below what Linux and macOS give to outgoing connections, one of which could take the port before the server.
 PORTS = range(20_000, 32_000)
@@ -48,25 +36,6 @@ PROGRAM_FOLDERS = (
 
 class ServerMissingError(Exception):
     """The server's programs are not installed on this machine."""
-
-
-class ServerFailedError(Exception):
-    """The server is installed and did not start."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a watcher runs in its directory: preparations in order, then the server until the session ends."""
-
-    directory: str
-    commands: Sequence[Sequence[str]]
-    stop_signal: int
-    user: str | None  # whom the commands run as; None: as the session itself
-
-    @property
-    def log(self) -> Path:
-        """Everything the commands print."""
-        return Path(self.directory, "server.log")
 
 
 # ---- The servers ----
@@ -208,11 +177,16 @@ def answers(url: URL) -> bool:
 
 def program(name: str) -> str:
     """Find a server program in PATH and where packages hide it, newest version first."""
-    folders = [str(found) for pattern in PROGRAM_FOLDERS for found in _newest_first(pattern)]
-    found = shutil.which(name) or shutil.which(name, path=os.pathsep.join(folders))
+    found = shutil.which(name) or hidden_program(name, PROGRAM_FOLDERS)
     if found is None:
         raise ServerMissingError(f"{name} is not installed; tests/install_servers.sh installs it or says how")
     return found
+
+
+def hidden_program(name: str, patterns: Iterable[str]) -> str | None:
+    """Find a program in folders outside PATH, newest version first."""
+    folders = [str(found) for pattern in patterns for found in _newest_first(pattern)]
+    return shutil.which(name, path=os.pathsep.join(folders))
 
 
 def _newest_first(pattern: str) -> list[Path]:
@@ -263,90 +237,3 @@ def write(path: Path, content: str, user: str | None) -> None:
 def as_text(url: URL) -> str:
     """Write a URL with its password, which SQLAlchemy would hide."""
     return url.render_as_string(hide_password=False)
-
-
-@contextmanager
-def running(plan: Plan, ready: Callable[[], bool]) -> Iterator[None]:
-    """Run the plan under a watcher, from when the server is ready until the block ends."""
-    # A session of its own: Ctrl-C in the terminal reaches the tests, which then stop the server in order.
-    command = [sys.executable, "-P", __file__, json.dumps(asdict(plan)), str(os.getpid())]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as watcher:
-        _wait_until_ready(plan, ready, watcher)
-        yield  # leaving the block closes the pipe and waits for the watcher
-
-
-def _wait_until_ready(plan: Plan, ready: Callable[[], bool], watcher: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while watcher.poll() is None and time.monotonic() < deadline:
-        if ready():
-            return
-        time.sleep(POLL_SECONDS)
-    problem = "did not start in time" if watcher.poll() is None else "stopped while starting"
-    log = plan.log.read_text(errors="replace") if plan.log.exists() else ""
-    tail = "\n".join(log.splitlines()[-LOG_TAIL_LINES:])
-    raise ServerFailedError(f"{plan.commands[-1][0]} {problem}; its log ends with:\n{tail}")
-
-
-# ---- The watcher: `python tests/servers.py PLAN SESSION_PID` ----
-
-
-def watch(plan: Plan, session: int) -> None:
-    """Run the plan's commands until the session closes our standard input, dies, or a command fails."""
-    signal.signal(signal.SIGTERM, _exit)
-    try:
-        with plan.log.open("ab") as log:
-            for command in plan.commands:
-                if _run(command, plan, log.fileno(), session) != 0:
-                    break
-    finally:
-        if _abandoned(session, wait=0):  # else the session shows the failed command's log, then removes it
-            shutil.rmtree(plan.directory, ignore_errors=True)
-
-
-def _exit(_signum: int, _frame: FrameType | None) -> None:
-    sys.exit(1)
-
-
-def _run(command: Sequence[str], plan: Plan, log: int, session: int) -> int | None:
-    """Run one command to its end, or stop it when the session is over (None)."""
-    with subprocess.Popen(
-        command,
-        cwd=plan.directory,
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        start_new_session=True,
-        user=plan.user,
-        group=plan.user,
-        extra_groups=None if plan.user is None else [],
-    ) as process:
-        try:
-            while process.poll() is None:
-                if _abandoned(session, wait=POLL_SECONDS):
-                    return None
-            return process.returncode
-        finally:
-            _stop(process, plan.stop_signal)
-
-
-def _abandoned(session: int, *, wait: float) -> bool:
-    """Say whether the session is over, waiting for it a moment.
-
-    The pipe alone would not do: a child that the session forked without exec holds it open past its death.
-    """
-    over, _, _ = select.select([sys.stdin], [], [], wait)
-    return bool(over) or os.getppid() != session
-
-
-def _stop(process: subprocess.Popen[bytes], stop_signal: int) -> None:
-    """Ask the process to stop, then kill it with what it started."""
-    if process.poll() is None:
-        process.send_signal(stop_signal)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(STOP_SECONDS)
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody left: Linux says one, macOS the other
-        os.killpg(process.pid, signal.SIGKILL)
-
-
-if __name__ == "__main__":
-    watch(Plan(**json.loads(sys.argv[1])), int(sys.argv[2]))

@@ -3,13 +3,14 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
 
 from tomqueue.priority import Priority
 
-__all__ = ["Claimed", "Job", "NewJob", "State"]
+__all__ = ["Claimed", "Job", "NewJob", "State", "checksum_of"]
 
 
 class State(StrEnum):
@@ -111,3 +112,9 @@ class Claimed:
     def priority(self) -> Priority:
         """How urgent it is."""
         return Priority.of_rank(self.rank)
+
+
+def checksum_of(job_id: int, queue: str, rank: int, name: str, payload: str) -> str:
+    """Return the checksum that a notification carries of a row's fixed fields."""
+    text = f"{job_id}\n{queue}\n{rank}\n{name}\n{payload}"
+    return f"v1:{blake2b(text.encode(), digest_size=8).hexdigest()}"

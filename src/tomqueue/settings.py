@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -13,11 +14,13 @@ __all__ = ["NAME_PATTERN", "Settings", "check_name", "read_settings"]
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,30}")
+MOST_PREFETCH = 2000
 POSITIVE = (
     "max_attempts", "max_run_time", "max_crashes", "max_payload_bytes", "heartbeat", "lease", "grace", "max_batch",
-    "batch_seconds", "poll_interval", "server_poll_interval",
+    "batch_seconds", "poll_interval", "server_poll_interval", "prefetch", "broker_connect_timeout", "broker_timeout",
+    "publish_buffer",
 )  # fmt: skip
-NOT_NEGATIVE = ("backoff_cap", "backoff_jitter", "database_timeout")
+NOT_NEGATIVE = ("backoff_cap", "backoff_jitter", "database_timeout", "broker_heartbeat", "flush_seconds")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +69,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """FULL survives a power cut; NORMAL may lose the last commits then, never corrupt (SQLite's manual)."""
     database_timeout: float = 30.0
     """Longest wait for a lock of the database before StoreUnavailable."""
+    broker_url: str = ""
+    """Address of RabbitMQ, amqp:// or amqps://; empty: no broker, workers ask the database."""
+    prefix: str = "tomqueue"
+    """Start of every name in the broker."""
+    queue_type: str = "classic"
+    """``classic``, or ``quorum`` for queues that survive the loss of a node of the broker's cluster."""
+    prefetch: int = 128
+    """Most messages that the broker gives a worker ahead, of each queue and priority."""
+    broker_heartbeat: float = 10.0
+    """Pause between two signs of life on a connection to the broker, whole seconds; 0 is none."""
+    broker_connect_timeout: float = 5.0
+    """Longest wait for a connection to the broker."""
+    broker_timeout: float = 10.0
+    """Longest wait for an answer of the broker, for its taking bytes, and for the end of its alarm."""
+    publish_buffer: int = 100_000
+    """Most notifications that wait in one process for the broker; beyond it the oldest is dropped."""
+    flush_seconds: float = 5.0
+    """Longest wait at the end of a process for news that is not yet with the broker."""
 
 
 def read_settings(environment: Mapping[str, str] | None = None, **arguments: Any) -> Settings:
@@ -94,6 +115,7 @@ def checked(settings: Settings) -> Settings:
         if value is not None and not IDENTIFIER.fullmatch(value):
             raise SettingsError(f"{name}={value!r} must match {IDENTIFIER.pattern} (it becomes part of a table name)")
     check_ranges(settings)
+    check_broker(settings)
     if settings.lease < 2 * settings.heartbeat:
         raise SettingsError(
             f"lease={settings.lease} must be at least twice heartbeat={settings.heartbeat}, "
@@ -117,6 +139,26 @@ def check_ranges(settings: Settings) -> None:
     for name in NOT_NEGATIVE:
         if not getattr(settings, name) >= 0:
             raise SettingsError(f"{name}={getattr(settings, name)} must be at least 0")
+
+
+def check_broker(settings: Settings) -> None:
+    """Raise SettingsError that names what is wrong about the broker; never with the URL, which has a password."""
+    check_name("prefix", settings.prefix)
+    if settings.prefix.startswith("amq."):
+        raise SettingsError(f"prefix={settings.prefix!r}: names that start with amq. are RabbitMQ's own")
+    if settings.queue_type not in {"classic", "quorum"}:
+        raise SettingsError(f"queue_type={settings.queue_type!r}: use classic or quorum")
+    if settings.prefetch > MOST_PREFETCH:
+        raise SettingsError(f"prefetch={settings.prefetch} must be at most {MOST_PREFETCH}: quorum queues take no more")
+    if not settings.broker_url:
+        return
+    try:
+        url = urlsplit(settings.broker_url)
+        known = url.scheme in {"amqp", "amqps"} and (url.port is None or url.port > 0)
+    except ValueError:  # its text could show the password
+        known = False
+    if not known:
+        raise SettingsError("broker_url must look like amqp://user:password@host:5672/vhost, or amqps:// for TLS")
 
 
 def check_name(what: str, value: str) -> str:

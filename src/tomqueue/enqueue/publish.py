@@ -1,14 +1,15 @@
 """Layer: send the news, after the outermost commit and never before."""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from tomqueue.enqueue.request import Request
 from tomqueue.events import Events
-from tomqueue.job import Job
+from tomqueue.job import Job, checksum_of
 from tomqueue.store.commit import after_commit
 from tomqueue.transport.base import Notification, Publisher
 
-__all__ = ["Publish"]
+__all__ = ["Publish", "news_of"]
 
 
 class Publish:
@@ -32,9 +33,14 @@ class Publish:
 
     def _publish(self, jobs: Sequence[Job]) -> None:
         self._publisher().publish([
-            Notification(job.id, job.queue, job.priority.rank, job.announced_at)
-            for job in jobs
-            if job.announced_at is not None
+            news_of(job, job.announced_at) for job in jobs if job.announced_at is not None
         ])  # fmt: skip
         for job in jobs:
             self._events.emit("job.enqueued", job=job)
+
+
+def news_of(job: Job, stamp: datetime) -> Notification:
+    """Return the notification of a job that was announced by ``stamp``."""
+    rank = job.priority.rank
+    checksum = checksum_of(job.id, job.queue, rank, job.name, job.payload)
+    return Notification(job.id, job.queue, rank, stamp, checksum)

@@ -136,6 +136,9 @@ class Store(Protocol):
     def undo(self, ids: Sequence[int], token: int) -> int:
         """Give back what a claim under ``token`` whose COMMIT is in doubt may have taken; return how many rows."""
 
+    def restamp(self, ids: Sequence[int], old: datetime) -> tuple[datetime, list[int]]:
+        """Give waiting rows that still have the stamp ``old`` a new one; return it and their ids."""
+
     def unannounce(self, ids: Sequence[int], stamp: datetime) -> int:
         """Let unclaimed rows that still have ``stamp`` be announced again; return how many."""
 

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Table, bindparam, case, false, null, select, true, update
+from sqlalchemy.exc import IntegrityError
 
 from tomqueue.store.rows import FREED
 from tomqueue.store.sql import SqlStore
@@ -15,6 +16,8 @@ __all__ = ["Fate", "Freed", "Held", "Leases", "WorkerRow"]
 
 SCAN_PIECE = 20_000
 DEAD = "dead"
+LEADER = 0
+"""Id of the row that says which deferred process leads; its ``supervisor`` is the leader's own id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +97,8 @@ class Leases:
     def all(self) -> list[WorkerRow]:
         """Read every lease, oldest first."""
         with self._store.reading() as connection:
-            found = connection.execute(select(self._workers).order_by(self._workers.c.started_at))
+            workers = select(self._workers).where(self._workers.c.id != LEADER)
+            found = connection.execute(workers.order_by(self._workers.c.started_at))
             return [WorkerRow(**row._mapping) for row in found]  # noqa: SLF001 - public in SQLAlchemy
 
     def expired(self) -> list[WorkerRow]:
@@ -115,6 +119,31 @@ class Leases:
             expired = (table.c.id == worker) & over
             values = {"kind": DEAD, "expires_at": now + timedelta(seconds=lease)}
             return connection.execute(update(table).where(expired).values(values)).rowcount == 1
+
+    def lead(self, leader: int, lease: float) -> bool:
+        """Become or stay the leader of the deferred processes; False while another one is."""
+        now = self._store.now()
+        table = self._workers
+        values = {"supervisor": leader, "expires_at": now + timedelta(seconds=lease)}
+        mine = (table.c.id == LEADER) & ((table.c.supervisor == leader) | (table.c.expires_at < now))
+        with self._store.writing() as connection:
+            if connection.execute(update(table).where(mine).values(values)).rowcount:
+                return True
+            if connection.execute(select(table.c.id).where(table.c.id == LEADER)).scalar() is not None:
+                return False
+            row = {"id": LEADER, "name": "leader", "kind": "leader", "queues": "", "slots": 0, "started_at": now}
+            try:
+                with connection.begin_nested():
+                    connection.execute(table.insert().values({**row, **values}))
+            except IntegrityError:  # another one was quicker
+                return False
+            return True
+
+    def resign(self, leader: int) -> None:
+        """Let another one lead at once."""
+        table = self._workers
+        with self._store.writing() as connection:
+            connection.execute(table.delete().where((table.c.id == LEADER) & (table.c.supervisor == leader)))
 
     def free(self, worker: int, rows: Sequence[Freed], max_crashes: int) -> list[int]:
         """Free rows of a dead process by key; return the ids that this made ready again. Safe to repeat."""

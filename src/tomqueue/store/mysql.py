@@ -14,10 +14,11 @@ from sqlalchemy import ColumnElement, Engine, event, func, literal_column
 from tomqueue.errors import StoreError, StoreUnavailable
 from tomqueue.job import Claimed, NewJob
 from tomqueue.settings import Settings
+from tomqueue.store.announcing import Upcoming
 from tomqueue.store.base import Answer, Inserted, Release, Want
 from tomqueue.store.links import detached, keep_alive
 from tomqueue.store.mysql_text import MICROSECOND, NOW, as_text, code_of, in_utc, insert_row, listed, packets
-from tomqueue.store.sql import PRIORITIES, Picked, SqlStore, pairs, patiently
+from tomqueue.store.sql import NONE, PRIORITIES, Picked, SqlStore, pairs, patiently
 from tomqueue.store.statements import (
     CLAIMED,
     FREE,
@@ -262,24 +263,27 @@ class MysqlStore(SqlStore):
 
     # Announce -----------------------------------------------------------------------------------------
 
-    def _due(self, link: Any, limit: int) -> list[int]:
-        found = rows(link, self._waiting(f"due_at <= {NOW}", limit))
-        return [row_id for _, _, row_id in sorted(found)][:limit]
+    def _due(self, link: Any, limit: int, within: timedelta = NONE) -> list[Upcoming]:
+        until = f"{NOW} + INTERVAL {within // MICROSECOND:d} MICROSECOND"
+        found = rows(link, self._waiting(f"due_at <= {until}", limit))
+        return [Upcoming(row_id, in_utc(due_at), priority) for priority, due_at, row_id in sorted(found)]
 
-    def _announce(self, link: Any, ids: Sequence[int]) -> list[str]:
-        # what another has locked, that one announces or changes: nothing to wait for
+    def _announce(self, link: Any, ids: Sequence[int], columns: str) -> list[Any]:
         found = rows(
             link,
-            f"SELECT id, queue FROM {self.jobs} FORCE INDEX (PRIMARY) WHERE id IN ({listed(ids)})"
+            f"SELECT id, {NOW}, {columns} FROM {self.jobs} FORCE INDEX (PRIMARY) WHERE id IN ({listed(ids)})"
             f" AND run_at <= {NOW} AND {WAITING} FOR UPDATE SKIP LOCKED",
         )
-        if found:
-            run(
-                link,
-                f"UPDATE {self.jobs} FORCE INDEX (PRIMARY) SET announced_at = {NOW}, parked_at = NULL"
-                f" WHERE id IN ({listed(row_id for row_id, _ in found)})",
-            )
-        return [queue for _, queue in found]
+        if not found:
+            return []
+        stamp = in_utc(found[0][1])
+        run(
+            link,
+            f"UPDATE {self.jobs} FORCE INDEX (PRIMARY) SET announced_at = %s, parked_at = NULL"
+            f" WHERE id IN ({listed(row[0] for row in found)})",
+            (as_text(stamp),),
+        )
+        return [(stamp, *values) for _, _, *values in found]
 
     def _next_due(self, link: Any) -> datetime | None:
         found = rows(link, self._waiting("due_at IS NOT NULL", 1))

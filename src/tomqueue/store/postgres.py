@@ -5,19 +5,20 @@
 transaction (``now()`` does not).
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
 
 import psycopg
 from sqlalchemy import ColumnElement, DateTime, func
 
-from tomqueue.errors import StoreError, StoreUnavailable
+from tomqueue.errors import OutcomeUnknown, StoreError, StoreUnavailable
 from tomqueue.job import Claimed, NewJob
+from tomqueue.store.announcing import Upcoming
 from tomqueue.store.base import Answer, Inserted, Release, Want
 from tomqueue.store.links import detached, keep_alive
 from tomqueue.store.schema import EPOCH
-from tomqueue.store.sql import PRIORITIES, Picked, SqlStore, pairs, patiently
+from tomqueue.store.sql import NONE, PRIORITIES, Picked, SqlStore, pairs, patiently
 from tomqueue.store.statements import (
     CLAIMED,
     FREE,
@@ -33,6 +34,7 @@ from tomqueue.store.statements import (
 
 __all__ = ["PostgresStore"]
 
+T = TypeVar("T")
 NOW = "statement_timestamp()"
 Link = psycopg.Connection[tuple[Any, ...]]
 
@@ -250,27 +252,43 @@ class PostgresStore(SqlStore):
 
     # Announce -----------------------------------------------------------------------------------------
 
-    def _due(self, link: Link, limit: int) -> list[int]:
+    def _due(self, link: Link, limit: int, within: timedelta = NONE) -> list[Upcoming]:
         found = rows(
             link,
-            "SELECT due.id FROM unnest(%s::smallint[]) AS p(priority) CROSS JOIN LATERAL"
-            f" (SELECT id, run_at FROM {self.jobs} AS j WHERE j.priority = p.priority AND run_at <= {NOW}"
-            f" AND {WAITING} ORDER BY run_at LIMIT %s) AS due ORDER BY p.priority, due.run_at LIMIT %s",
-            (list(PRIORITIES), limit, limit),
+            "SELECT p.priority, due.run_at, due.id FROM unnest(%s::smallint[]) AS p(priority) CROSS JOIN LATERAL"
+            f" (SELECT id, run_at FROM {self.jobs} AS j WHERE j.priority = p.priority AND run_at <= {NOW} + %s"
+            f" AND {WAITING} ORDER BY run_at LIMIT %s) AS due",
+            (list(PRIORITIES), within, limit),
         )
-        return [row_id for (row_id,) in found]
+        return [Upcoming(row_id, run_at, priority) for priority, run_at, row_id in sorted(found)]
 
-    def _announce(self, link: Link, ids: Sequence[int]) -> list[str]:
-        # what another has locked, that one announces or changes: nothing to wait for
-        found = rows(
+    def _announce(self, link: Link, ids: Sequence[int], columns: str) -> list[Any]:
+        # Its COMMIT need not wait for the disk: what a crash of the server takes back is unannounced again, so it is
+        # announced once more; and a claim that was made on the strength of it stands later in the log and waits for
+        # the disk, with all that is before it.
+        return rows(
             link,
-            f"WITH due AS MATERIALIZED (SELECT id FROM {self.jobs} WHERE id = ANY(%s::bigint[]) AND run_at <= {NOW}"
-            f" AND {WAITING} ORDER BY id FOR UPDATE SKIP LOCKED)"
-            f" UPDATE {self.jobs} AS j SET announced_at = {NOW}, parked_at = NULL FROM due WHERE j.id = due.id"
-            " RETURNING j.queue",
+            f"WITH due AS MATERIALIZED (SELECT id AS due_id FROM {self.jobs} WHERE id = ANY(%s::bigint[])"
+            f" AND run_at <= {NOW} AND {WAITING} ORDER BY id FOR UPDATE SKIP LOCKED),"
+            " quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))"
+            f" UPDATE {self.jobs} SET announced_at = {NOW}, parked_at = NULL FROM due, quick WHERE id = due_id"
+            f" RETURNING announced_at, {columns}",
             (list(ids),),
         )
-        return [queue for (queue,) in found]
+
+    def _at_once(self, work: Callable[[Link], T]) -> T:
+        """Run one statement, which is a transaction of its own: one round trip."""
+        try:
+            link = self._links.get()
+        except Exception as error:
+            raise self._raised(error) from error
+        try:
+            return work(link)
+        except Exception as error:
+            if not self._is_broken(error):
+                raise self._raised(error) from error
+            self._links.drop()
+            raise OutcomeUnknown(f"the connection broke before the answer came: {error}") from error
 
     def _next_due(self, link: Link) -> datetime | None:
         found = rows(

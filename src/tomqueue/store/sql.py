@@ -13,7 +13,8 @@ from sqlalchemy import Connection, Engine, select
 
 from tomqueue.job import Claimed, NewJob
 from tomqueue.settings import Settings
-from tomqueue.store import rows
+from tomqueue.store import announcing, rows
+from tomqueue.store.announcing import AnnouncedRow, Upcoming
 from tomqueue.store.base import Announced, Answer, Delete, Ending, Inserted, Release, Want
 from tomqueue.store.liveness import LiveLocks
 from tomqueue.store.schema import Tables, tables
@@ -23,6 +24,7 @@ from tomqueue.store.transactions import Transactions
 __all__ = ["PRIORITIES", "Picked", "SqlStore", "pairs", "patiently"]
 
 PRIORITIES = range(4)
+NONE = timedelta(0)
 BUSY_PAUSES = (0.005, 0.01, 0.02, 0.03, 0.035)  # a tenth of a second for what someone touches "for a moment"
 
 Picked = tuple[int, Any, bool]
@@ -75,12 +77,18 @@ class SqlStore(Transactions):
         """Let one row go; say whether the token held it."""
 
     @abstractmethod
-    def _due(self, link: Any, limit: int) -> list[int]:
-        """Read the ids of due, unannounced, unlocked rows, most urgent first."""
+    def _due(self, link: Any, limit: int, within: timedelta = NONE) -> list[Upcoming]:
+        """Read unannounced, unlocked rows that are due or fall due ``within`` that time.
+
+        Most urgent first, then the soonest; at most ``limit`` of each priority.
+        """
 
     @abstractmethod
-    def _announce(self, link: Any, ids: Sequence[int]) -> list[str]:
-        """Stamp those of ``ids`` that still are due and unannounced; return their queues."""
+    def _announce(self, link: Any, ids: Sequence[int], columns: str) -> list[Any]:
+        """Stamp those of ``ids`` that still are due and unannounced; return the stamp and ``columns`` of each.
+
+        What another has locked is passed over: that one announces or changes it.
+        """
 
     @abstractmethod
     def _next_due(self, link: Any) -> datetime | None:
@@ -199,14 +207,45 @@ class SqlStore(Transactions):
 
     def announce(self, limit: int = 500) -> Announced:
         """Stamp due, unannounced rows as ready, most urgent first."""
-        ids = self._read(lambda link: self._due(link, limit))
-        announced: list[str] = []
+        ids = [row.id for row in self._read(lambda link: self._due(link, limit))[:limit]]
+        announced: list[tuple[datetime, str]] = []
         if ids:
-            announced = self._transact(lambda link: self._announce(link, sorted(ids)))
-            if fresh := set(announced) - self._known_queues:
-                self._transact(lambda link: self._know_queues(link, sorted(fresh)))
-                self._known_queues |= fresh
+            announced = self._transact(lambda link: self._announce(link, sorted(ids), "queue"))
+            self.know_queues(queue for _, queue in announced)
         return Announced(len(announced), self._read(self._next_due))
+
+    def know_queues(self, names: Iterable[str]) -> None:
+        """Insert queue names that are new to this process, without minding those that are there."""
+        if fresh := set(names) - self._known_queues:
+            self._transact(lambda link: self._know_queues(link, sorted(fresh)))
+            self._known_queues |= fresh
+
+    # The news -----------------------------------------------------------------------------------------
+
+    def restamp(self, ids: Sequence[int], old: datetime) -> tuple[datetime, list[int]]:
+        """Give waiting rows that still have the stamp ``old`` a new one; return it and their ids."""
+        new = self.now()
+        with self.writing() as connection:
+            return new, announcing.restamp(connection, self.tables.jobs, ids, old, new)
+
+    def announce_news(self, ids: Sequence[int]) -> list[AnnouncedRow]:
+        """Stamp those of ``ids`` that are due and unannounced, with the database's clock.
+
+        Returns them as their notifications need them: most urgent first, then in the order of ``ids``. Raises
+        OutcomeUnknown when the connection broke before it was known whether they are stamped.
+        """
+        found = self._at_once(lambda link: self._announce(link, sorted(ids), announcing.NEWS)) if ids else []
+        place = {row_id: number for number, row_id in enumerate(ids)}
+        return sorted((AnnouncedRow(*row) for row in found), key=lambda row: (row.priority, place[row.id]))
+
+    def announced_since(self, ids: Sequence[int], since: datetime) -> list[AnnouncedRow]:
+        """Read which of ``ids`` wait and were announced at ``since`` or later: after an OutcomeUnknown."""
+        with self.reading() as connection:
+            return announcing.announced_since(connection, self.tables.jobs, ids, since)
+
+    def coming(self, within: timedelta, limit: int) -> list[Upcoming]:
+        """Read unannounced rows that are due or fall due ``within`` that time, at most ``limit`` of each priority."""
+        return self._read(lambda link: self._due(link, limit, within))
 
     # How the parts fit --------------------------------------------------------------------------------
 

@@ -12,12 +12,13 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from tomqueue.errors import SettingsError, StoreError, StoreUnavailable
 from tomqueue.job import Claimed, NewJob
 from tomqueue.settings import Settings
+from tomqueue.store.announcing import Upcoming
 from tomqueue.store.base import Answer, Inserted, Release, Want
 from tomqueue.store.commit import after_commit
 from tomqueue.store.links import detached
 from tomqueue.store.liveness import LiveLocks
 from tomqueue.store.schema import from_micros, to_micros
-from tomqueue.store.sql import PRIORITIES, Picked, SqlStore, pairs
+from tomqueue.store.sql import NONE, PRIORITIES, Picked, SqlStore, pairs
 from tomqueue.store.statements import (
     CLAIMED,
     FREE,
@@ -216,27 +217,26 @@ class SqliteStore(SqlStore):
 
     # Announce -----------------------------------------------------------------------------------------
 
-    def _due(self, link: sqlite3.Connection, limit: int) -> list[int]:
-        now = now_micros()
-        due: list[int] = []
+    def _due(self, link: sqlite3.Connection, limit: int, within: timedelta = NONE) -> list[Upcoming]:
+        until = now_micros() + within // timedelta(microseconds=1)
+        due: list[Upcoming] = []
         for priority in PRIORITIES:
             found = link.execute(
-                f"SELECT id FROM {self.jobs} WHERE priority = ? AND run_at <= ? AND {WAITING} ORDER BY run_at LIMIT ?",
-                (priority, now, limit - len(due)),
+                f"SELECT id, run_at FROM {self.jobs}"
+                f" WHERE priority = ? AND run_at <= ? AND {WAITING} ORDER BY run_at LIMIT ?",
+                (priority, until, limit),
             )
-            due += [row_id for (row_id,) in found]
-            if len(due) >= limit:
-                break
+            due += [Upcoming(row_id, from_micros(run_at), priority) for row_id, run_at in found]
         return due
 
-    def _announce(self, link: sqlite3.Connection, ids: Sequence[int]) -> list[str]:
+    def _announce(self, link: sqlite3.Connection, ids: Sequence[int], columns: str) -> list[Any]:
         now = now_micros()
         found = link.execute(
             f"UPDATE {self.jobs} SET announced_at = ?, parked_at = NULL WHERE id IN ({marks(ids)}) AND run_at <= ?"
-            f" AND {WAITING} RETURNING queue",
+            f" AND {WAITING} RETURNING {columns}",
             (now, *ids, now),
         )
-        return [queue for (queue,) in found]
+        return [(from_micros(now), *values) for values in found.fetchall()]
 
     def _next_due(self, link: sqlite3.Connection) -> datetime | None:
         firsts = [

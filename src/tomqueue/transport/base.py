@@ -19,6 +19,8 @@ class Notification:
     queue: str
     priority: int
     stamp: datetime
+    checksum: str = ""
+    """Of the row as it was announced; one that differs is counted, and never keeps a job from running."""
 
 
 @dataclass(frozen=True, slots=True)

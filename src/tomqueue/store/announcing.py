@@ -1,0 +1,77 @@
+"""What the news needs of announced rows, by SQLAlchemy Core on every dialect.
+
+The announcement itself is hot: it stands with the dialects.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, literal_column, not_, select, update
+
+__all__ = ["NEWS", "AnnouncedRow", "Upcoming", "announced_since", "restamp", "unannounce"]
+
+LARGE = 10_000
+PAYLOAD = f"CASE WHEN length(payload) <= {LARGE} THEN payload END"
+"""A large payload is not read for the sake of its checksum: what is announced at once would fill the memory."""
+NEWS = f"id, queue, priority, name, {PAYLOAD}"
+"""The columns of an announced row, in the order of its fields."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnnouncedRow:
+    """A row that was announced just now, with what its notification says. ``payload`` is None where it is large."""
+
+    stamp: datetime
+    id: int
+    queue: str
+    priority: int
+    name: str
+    payload: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Upcoming:
+    """An unannounced row that is due or will be."""
+
+    id: int
+    run_at: datetime
+    priority: int
+
+
+def restamp(connection: Connection, jobs: Table, ids: Sequence[int], old: datetime, new: datetime) -> list[int]:
+    """Give rows that still have the stamp ``old`` a new one; return their ids. Waits for nobody's lock."""
+    meant = and_(jobs.c.id.in_(ids), jobs.c.announced_at == old, waits(jobs))
+    locked = by_key(select(jobs.c.id).where(meant).order_by(jobs.c.id), jobs).with_for_update(skip_locked=True)
+    found = list(connection.execute(locked).scalars())
+    if found:
+        connection.execute(update(jobs).where(jobs.c.id.in_(found)).values(announced_at=new))
+    return found
+
+
+def unannounce(connection: Connection, jobs: Table, ids: Sequence[int], stamp: datetime) -> int:
+    """Let rows that still have ``stamp`` be announced again; return how many."""
+    meant = and_(jobs.c.id.in_(ids), jobs.c.announced_at == stamp, jobs.c.locked_by.is_(None))
+    return connection.execute(update(jobs).where(meant).values(announced_at=None)).rowcount
+
+
+def announced_since(connection: Connection, jobs: Table, ids: Sequence[int], since: datetime) -> list[AnnouncedRow]:
+    """Read which of ``ids`` wait and were announced at ``since`` or later, most urgent first."""
+    row = jobs.c
+    columns: tuple[Any, ...] = (row.announced_at, row.id, row.queue, row.priority, row.name, literal_column(PAYLOAD))
+    meant = and_(jobs.c.id.in_(ids), jobs.c.announced_at >= since, waits(jobs))
+    statement = by_key(select(*columns).where(meant), jobs)
+    return sorted((AnnouncedRow(*row) for row in connection.execute(statement)), key=lambda row: row.priority)
+
+
+def by_key(statement: Select[Any], jobs: Table) -> Select[Any]:
+    """Keep MySQL's optimizer from reading the whole of a table that was small when it last counted."""
+    return statement.with_hint(jobs, "FORCE INDEX (PRIMARY)", "mysql").with_hint(
+        jobs, "FORCE INDEX (PRIMARY)", "mariadb"
+    )
+
+
+def waits(jobs: Table) -> ColumnElement[bool]:
+    """Return the condition of a row that nobody runs, and that may run."""
+    return and_(jobs.c.locked_by.is_(None), jobs.c.failed_at.is_(None), not_(jobs.c.held))

@@ -1,0 +1,217 @@
+"""A connection that comes back: one thread, one line in the log when it goes, one when it is back."""
+
+import logging
+import random
+import ssl
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import pika
+from pika.adapters.select_connection import IOLoop
+from pika.exceptions import (
+    AMQPError,
+    AuthenticationError,
+    ConnectionClosedByClient,
+    ProbableAccessDeniedError,
+    ProbableAuthenticationError,
+)
+
+from tomqueue.reporting import Reporting
+from tomqueue.service import boot_time
+from tomqueue.settings import Settings
+from tomqueue.transport.rabbitmq.address import describe, parameters_of, place_of
+
+__all__ = ["Link", "Session"]
+
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 5.0
+STEADY_AFTER = 10.0
+"""Seconds after which a connection counts as good, so that the next loss starts with a short pause again."""
+CLOSE_SECONDS = 3.0
+THREADS = "tomqueue-rabbitmq-"
+FOR_A_PERSON = (AuthenticationError, ProbableAuthenticationError, ProbableAccessDeniedError, ssl.SSLError)
+"""What does not get better by waiting."""
+
+
+class Session(Protocol):
+    """What is done with a connection. All of it happens in the connection's thread."""
+
+    def opened(self, connection: Any) -> None:
+        """Begin with a new connection; call ``Link.ready`` when it is of use."""
+
+    def lost(self) -> None:
+        """Forget what belonged to the connection. Called once after each ``opened``, also at the end."""
+
+    def tick(self) -> None:
+        """Look after things, every second."""
+
+
+class Link:
+    """Keeps a session connected until it is stopped. ``post`` is for every thread, the rest for the session."""
+
+    def __init__(self, settings: Settings, side: str, session: Session, reporting: Reporting) -> None:
+        self._settings = settings
+        self._side = side
+        self._session = session
+        self._reporting = reporting
+        self._loop = IOLoop()
+        self._thread = threading.Thread(target=self._run, name=THREADS + side, daemon=True)
+        self._over = threading.RLock()  # a signal's handler may post as well
+        self._connection: Any = None
+        self._open = False
+        self._ready = False
+        self._since = 0.0
+        self._failures = 0
+        self._stopping = False
+        self._ended = False
+        self.away = False
+        """Whether the broker could not be reached, or was lost and is not back."""
+        self.closed_cleanly = False
+        """Whether the broker answered our goodbye: everything sent before it was received."""
+
+    # Every thread ----------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to connect; returns at once."""
+        self._thread.start()
+
+    def post(self, work: Callable[[], None]) -> None:
+        """Have ``work`` done in the connection's thread; nothing, when that has ended."""
+        with self._over:
+            if not self._ended:
+                self._loop.add_callback_threadsafe(work)
+
+    def stop(self) -> None:
+        """Say goodbye to the broker, within a bound, and end the thread."""
+        self.post(self._close)
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(2 * CLOSE_SECONDS)
+
+    # The session -----------------------------------------------------------------------------------------
+
+    def ready(self, *, works: bool = True) -> None:
+        """Say that the session has all that it asked the broker for."""
+        self._ready = True
+        if works:
+            self.works()
+
+    def works(self) -> None:
+        """Say that the connection does what it is for."""
+        if self.away:
+            self._reporting.logger.warning("RabbitMQ at %s is back (%s)", place_of(self._settings), self._side)
+        self.away = False
+
+    def restart(self, reason: object) -> None:
+        """Give this connection up and make another, after a pause."""
+        connection = self._connection
+        if connection is None:
+            return
+        self._down(reason)
+        if connection.is_open:
+            connection.close(320, "starting anew")
+
+    def later(self, seconds: float, work: Callable[[], None]) -> None:
+        """Do ``work`` after a while."""
+        self._loop.call_later(seconds, work)
+
+    # The thread ------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        hush_pika()
+        self.post(self._connect)
+        self.post(self._tick)
+        while not self._ended:
+            try:
+                self._loop.start()
+                with self._over:
+                    self._ended = True
+            except Exception as error:  # noqa: BLE001 - reported; the connection is made anew
+                self._reporting.report(error)
+                self.restart(error)
+        self._loop.close()
+
+    def _tick(self) -> None:
+        self._loop.call_later(1.0, self._tick)
+        self._session.tick()
+
+    def _connect(self) -> None:
+        if self._stopping:
+            return
+        try:
+            self._connection = pika.SelectConnection(
+                parameters_of(self._settings, self._side),
+                on_open_callback=self._opened,
+                on_open_error_callback=self._closed,
+                on_close_callback=self._closed,
+                custom_ioloop=self._loop,
+            )
+        except Exception as error:  # noqa: BLE001 - a certificate's file may be gone by now
+            self._down(error)
+
+    def _opened(self, connection: Any) -> None:
+        if connection is not self._connection:  # given up while it was opening
+            connection.close()
+            return
+        self._since = boot_time()
+        self._open = True
+        self._loop.call_later(self._settings.broker_timeout, lambda: self._check(connection))
+        self._session.opened(connection)
+
+    def _check(self, connection: Any) -> None:
+        if connection is self._connection and not self._ready:
+            self.restart(f"the broker did not answer within {self._settings.broker_timeout} s")
+
+    def _closed(self, connection: Any, reason: object) -> None:
+        if self._stopping:
+            self.closed_cleanly = isinstance(reason, ConnectionClosedByClient)
+            self._loop.stop()
+        elif connection is self._connection:
+            self._down(reason)
+
+    def _down(self, reason: object) -> None:
+        """Be without a connection, and try again after a pause that grows, so that many do not come at once."""
+        self._connection = None
+        was_open, self._open, self._ready = self._open, False, False
+        if was_open:
+            self._session.lost()
+        if was_open and boot_time() - self._since > STEADY_AFTER:
+            self._failures = 0
+        if not self.away:
+            self.away = True
+            self._tell(reason)
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._failures)
+        self._failures = min(self._failures + 1, 10)
+        self._loop.call_later(pause * random.uniform(0.5, 1.0), self._connect)  # noqa: S311 - jitter
+
+    def _tell(self, reason: object) -> None:
+        found = describe(reason)
+        level = logging.ERROR if isinstance(found.error, FOR_A_PERSON) else logging.WARNING
+        text = f"RabbitMQ at {place_of(self._settings)} is away ({self._side}), trying again: {found.text}"
+        self._reporting.logger.log(level, "%s", text)
+        if isinstance(found.error, BaseException):
+            self._reporting.notify(found.error)
+
+    def _close(self) -> None:
+        self._stopping = True
+        self._loop.call_later(CLOSE_SECONDS, self._loop.stop)
+        connection = self._connection
+        if connection is None or not self._open:
+            self._loop.stop()
+            return
+        try:
+            connection.close()
+        except AMQPError:
+            self._loop.stop()
+
+
+def hush_pika() -> None:
+    """Keep pika's own lines about our connections out of the log: ours say it once. Others' stay."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith("pika"):
+            logging.getLogger(name).addFilter(is_of_others)
+
+
+def is_of_others(record: logging.LogRecord) -> bool:
+    """Say whether a line of pika's is about a connection that is not ours."""
+    return not (record.threadName or "").startswith(THREADS)

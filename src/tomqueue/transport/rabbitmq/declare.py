@@ -1,0 +1,95 @@
+"""Declares the topology, and goes on with what somebody declared otherwise."""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from tomqueue.transport.topology import Binding, Declaration, Exchange, Queue
+
+__all__ = ["Declarations"]
+
+ACCESS_REFUSED = 403
+PRECONDITION_FAILED = 406
+
+
+class Declarations:
+    """What one connection has declared. What was refused is used as it is: never deleted, never tried in a loop."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        self._done: set[Declaration] = set()
+        self._asked: deque[Declaration] = deque()
+        self._refused: set[Declaration] = set()
+        self._told: set[Declaration] = set()
+
+    def reset(self) -> None:
+        """Forget everything with the connection: somebody may have cured it since."""
+        self._done.clear()
+        self._asked.clear()
+        self._refused.clear()
+
+    def forget(self, declarations: Iterable[Declaration]) -> None:
+        """Declare these again at the next occasion: they are gone."""
+        self._done.difference_update(declarations)
+
+    def holds(self, declarations: Iterable[Declaration]) -> bool:
+        """Say whether all of these are declared."""
+        return self._done.issuperset(declarations)
+
+    def declare(self, channel: Any, declarations: Iterable[Declaration], then: Callable[[], None]) -> None:
+        """Declare what is not declared yet, then call ``then``; not at all, when the channel is closed meanwhile."""
+        missing = [one for one in declarations if one not in self._done and one not in self._asked]
+        for one in missing:
+            self._asked.append(one)
+            self._send(channel, one, then if one is missing[-1] else None)
+        if not missing:
+            then()
+
+    def refused(self, reason: Any) -> bool:
+        """Take note of why a channel was closed; say whether another channel can go on."""
+        code = getattr(reason, "reply_code", None)
+        if not self._asked or code not in {ACCESS_REFUSED, PRECONDITION_FAILED}:
+            return False
+        one = self._asked[0]
+        self._asked.clear()
+        if one in self._refused:
+            return False
+        self._refused.add(one)
+        if one not in self._told:
+            self._told.add(one)
+            self._tell(one, reason)
+        return True
+
+    def _tell(self, one: Declaration, reason: Any) -> None:
+        if reason.reply_code == ACCESS_REFUSED:
+            cure = "give the user of broker_url the right to configure it, or let it be made by one who has"
+        else:
+            cure = (
+                "it exists with other properties (setting queue_type, or another program). Stop what uses it, "
+                "delete it at the broker and start again: the jobs are in the database"
+            )
+        kind = type(one).__name__.lower()
+        self._logger.error(
+            "RabbitMQ refuses the %s %s and it is used as it is; cure: %s. The broker says: %s",
+            kind, one.name, cure, reason.reply_text,
+        )  # fmt: skip
+
+    def _send(self, channel: Any, one: Declaration, then: Callable[[], None] | None) -> None:
+        def answered(_frame: Any) -> None:
+            self._asked.popleft()
+            self._done.add(one)
+            if then is not None:
+                then()
+
+        passive = one in self._refused
+        match one:
+            case Exchange(name, kind):
+                channel.exchange_declare(name, kind, passive=passive, durable=True, callback=answered)
+            case Queue(name, arguments):
+                channel.queue_declare(name, passive=passive, durable=True, arguments=dict(arguments), callback=answered)
+            case Binding(exchange, queue, key):
+                if passive:  # there is no such thing: trust that somebody bound it
+                    channel.queue_declare(queue, passive=True, callback=answered)
+                else:
+                    channel.queue_bind(queue, exchange, key, callback=answered)

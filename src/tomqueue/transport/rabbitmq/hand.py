@@ -1,0 +1,105 @@
+"""The deliveries that this process holds, between the connection's thread and the worker's."""
+
+import threading
+from collections.abc import Sequence
+from itertools import count
+
+from tomqueue.transport.base import Delivery, Notification
+from tomqueue.transport.rabbitmq.shelves import Shelves
+
+__all__ = ["Hand"]
+
+
+class Envelope:
+    """A message: settled at the broker when all of its deliveries are, requeued when one of them was."""
+
+    __slots__ = ("left", "requeue", "tag")
+
+    def __init__(self, tag: int, left: int) -> None:
+        self.tag = tag
+        self.left = left
+        self.requeue = False
+
+
+class Hand:
+    """What was delivered and is not settled, all of it by one channel. For every thread."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        """Notified when there is something new to look at."""
+        self._shelves = Shelves()
+        self._numbers = count(1)
+        self._open: dict[int, Envelope] = {}
+        self._acked: list[int] = []
+        self._requeued: list[int] = []
+        self._newest = 0
+        self._lost = 0
+
+    @property
+    def has_news(self) -> bool:
+        """Whether something has arrived and was not received."""
+        return self._shelves.count > 0
+
+    def put(self, tag: int, notifications: Sequence[Notification]) -> None:
+        """Take a message in."""
+        envelope = Envelope(tag, len(notifications))
+        with self.changed:
+            for notification in notifications:
+                self._newest = number = next(self._numbers)
+                self._open[number] = envelope
+                self._shelves.put(Delivery(notification, number))
+            self.changed.notify_all()
+
+    def take(self, limit: int) -> list[Delivery]:
+        """Give out at most ``limit`` deliveries, most urgent first."""
+        with self.changed:
+            return self._shelves.take(limit)
+
+    def most_urgent(self) -> int | None:
+        """Return the rank of what ``take`` would give first."""
+        return self._shelves.most_urgent()
+
+    def settle(self, delivery: Delivery, *, requeue: bool) -> bool | None:
+        """Settle a delivery. None: there is nothing to tell the broker; False: its channel is gone; else True."""
+        with self.changed:
+            envelope = self._open.pop(delivery.tag, None)
+            if envelope is None:
+                return False if delivery.tag <= self._lost else None
+            envelope.requeue |= requeue
+            envelope.left -= 1
+            if envelope.left:
+                return None
+            (self._requeued if envelope.requeue else self._acked).append(envelope.tag)
+            return True
+
+    def refuse(self, tag: int) -> None:
+        """Settle a message that is no news."""
+        with self.changed:
+            self._acked.append(tag)
+
+    def put_back(self, queue: str) -> None:
+        """Requeue what waits of a queue."""
+        with self.changed:
+            for delivery in self._shelves.clear(queue):
+                self.settle(delivery, requeue=True)
+
+    def settled(self) -> tuple[list[int], list[int]]:
+        """Return the tags to ack and to requeue, once."""
+        with self.changed:
+            acked, requeued = self._acked, self._requeued
+            self._acked, self._requeued = [], []
+            return acked, requeued
+
+    def forget(self) -> None:
+        """Let go of all that is not settled: its channel is about to close, which puts it back at the broker."""
+        with self.changed:
+            self._shelves.clear()
+            self._open.clear()
+            self._lost = self._newest
+
+    def lose(self) -> None:
+        """Let go of everything: the channel is gone."""
+        with self.changed:
+            self.forget()
+            self._acked.clear()
+            self._requeued.clear()

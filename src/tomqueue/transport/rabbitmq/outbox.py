@@ -1,0 +1,87 @@
+"""What waits to be published: bounded, so that a broker that is away costs no more than some memory."""
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from tomqueue.transport.base import Notification
+from tomqueue.transport.rabbitmq.message import MOST_JOBS
+
+__all__ = ["Outbox", "Parcel", "parcels_of"]
+
+
+@dataclass(slots=True, eq=False)
+class Parcel:
+    """What becomes one message: jobs of one queue, priority and stamp."""
+
+    queue: str
+    priority: int
+    stamp: datetime
+    notifications: list[Notification]
+    sent_at: float = 0.0
+    is_returned: bool = False
+    """The broker had no queue for it."""
+    is_retried: bool = False
+
+    @property
+    def ids(self) -> list[int]:
+        """The jobs in it."""
+        return [one.job_id for one in self.notifications]
+
+
+def parcels_of(notifications: Sequence[Notification]) -> list[Parcel]:
+    """Group what came together into messages, most urgent first."""
+    groups: dict[tuple[int, str, datetime], list[Notification]] = {}
+    for one in notifications:
+        groups.setdefault((one.priority, one.queue, one.stamp), []).append(one)
+    return [
+        Parcel(queue, priority, stamp, groups[priority, queue, stamp][start : start + MOST_JOBS])
+        for priority, queue, stamp in sorted(groups)
+        for start in range(0, len(groups[priority, queue, stamp]), MOST_JOBS)
+    ]
+
+
+class Outbox:
+    """First in, first out; beyond ``limit`` notifications the oldest are dropped. For every thread."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._lock = threading.RLock()  # a signal's handler may enqueue as well
+        self._parcels: deque[Parcel] = deque()
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def put(self, parcels: Iterable[Parcel]) -> int:
+        """Add at the end; return how many notifications were dropped at the front."""
+        with self._lock:
+            for parcel in parcels:
+                self._parcels.append(parcel)
+                self._count += len(parcel.notifications)
+            dropped = 0
+            while self._count > self._limit:
+                dropped += self._drop()
+            return dropped
+
+    def put_back(self, parcels: Sequence[Parcel]) -> None:
+        """Add at the front, in their order: they were taken and not published."""
+        with self._lock:
+            self._parcels.extendleft(reversed(parcels))
+            self._count += sum(len(parcel.notifications) for parcel in parcels)
+
+    def take(self) -> Parcel | None:
+        """Take the oldest."""
+        with self._lock:
+            if not self._parcels:
+                return None
+            parcel = self._parcels.popleft()
+            self._count -= len(parcel.notifications)
+            return parcel
+
+    def _drop(self) -> int:
+        size = len(self._parcels.popleft().notifications)
+        self._count -= size
+        return size

@@ -1,0 +1,249 @@
+"""Publishing on one connection: a window of messages under way, each until the broker has confirmed it.
+
+All of it happens in the connection's thread.
+"""
+
+import secrets
+import threading
+from collections import deque
+from datetime import timedelta
+from itertools import takewhile
+from typing import Any
+
+from pika.spec import Basic
+
+from tomqueue.reporting import Reporting
+from tomqueue.service import boot_time
+from tomqueue.settings import Settings
+from tomqueue.transport.rabbitmq.connection import Link
+from tomqueue.transport.rabbitmq.declare import Declarations
+from tomqueue.transport.rabbitmq.message import encode_body, encode_properties
+from tomqueue.transport.rabbitmq.outbox import Outbox, Parcel
+from tomqueue.transport.rabbitmq.repairs import Repairs
+from tomqueue.transport.rabbitmq.seldom import Seldom
+from tomqueue.transport.topology import Topology
+
+__all__ = ["Publication"]
+
+WINDOW = 2000
+"""Messages under way. A confirm may take hundreds of milliseconds on a quorum queue, so many are."""
+RESTAMPING = 8
+"""Parcels that the database is asked about at once."""
+STALE_AFTER = timedelta(seconds=15)
+CONFIRM_SECONDS = 10.0
+
+
+class Publication:
+    """Empties the outbox into the broker."""
+
+    link: Link
+
+    def __init__(self, settings: Settings, outbox: Outbox, repairs: Repairs, reporting: Reporting) -> None:
+        self.finished = threading.Event()
+        """Set after ``finish``, when nothing is left to be sent, or the broker is away."""
+        self._topology = Topology(settings.prefix, settings.queue_type)
+        self._outbox = outbox
+        self._repairs = repairs
+        self._reporting = reporting
+        self._declarations = Declarations(reporting.logger)
+        self._connection: Any = None
+        self._channel: Any = None
+        self._ready = False
+        self._blocked = False
+        self._declaring = False
+        self._restamping = 0
+        self._finishing = False
+        self._mark = secrets.token_hex(4)
+        self._published = 0
+        self._under_way: dict[int, Parcel] = {}
+        self._refused: deque[Parcel] = deque()
+        self._unroutable = Seldom()
+
+    # The connection --------------------------------------------------------------------------------------
+
+    def opened(self, connection: Any) -> None:
+        """Begin with a new connection."""
+        self._connection = connection
+        connection.add_on_connection_blocked_callback(self._block)
+        connection.add_on_connection_unblocked_callback(self._unblock)
+        self._declarations.reset()
+        self._open_channel()
+        self._repairs.measure(self._pump_soon)
+
+    def lost(self) -> None:
+        """Keep what was not confirmed for the next connection: twice is harmless."""
+        self._connection = None
+        self._without_channel()
+        self._settle()
+
+    def tick(self) -> None:
+        """Let rows be announced again whose news the broker, which is there, did not take."""
+        if not self._ready or self._blocked:
+            self._settle()
+            return
+        overdue = boot_time() - CONFIRM_SECONDS
+        for tag in [tag for tag, parcel in self._under_way.items() if parcel.sent_at < overdue]:
+            self._repairs.unannounce(self._under_way.pop(tag))
+        while self._refused and self._refused[0].sent_at < overdue:
+            self._repairs.unannounce(self._refused.popleft())
+        self.pump()
+
+    def finish(self) -> None:
+        """Say when nothing is left."""
+        self._finishing = True
+        self.pump()
+        self._settle()
+
+    def _settle(self) -> None:
+        left = len(self._outbox) or self._under_way or self._restamping
+        if self._finishing and (not left or self.link.away):
+            self.finished.set()
+
+    def _block(self, _connection: Any, frame: Any) -> None:
+        if not self._blocked:
+            self._blocked = True
+            self._reporting.logger.warning("RabbitMQ takes no news for now: %s", frame.method.reason)
+
+    def _unblock(self, _connection: Any, _frame: Any) -> None:
+        self._say_it_works()
+        for parcel in self._under_way.values():
+            parcel.sent_at = boot_time()
+        self.pump()
+
+    # The channel -----------------------------------------------------------------------------------------
+
+    def _open_channel(self) -> None:
+        self._channel = self._connection.channel(on_open_callback=self._begin)
+        self._channel.add_on_close_callback(self._closed)
+
+    def _begin(self, channel: Any) -> None:
+        self._published = 0
+        channel.add_on_return_callback(self._returned)
+        channel.confirm_delivery(self._confirmed, callback=lambda _frame: None)
+        self._declarations.declare(channel, self._topology.common(), self._begin_publishing)
+
+    def _begin_publishing(self) -> None:
+        self._ready = True
+        # After a loss by an alarm only a confirm shows that the broker takes news again.
+        self.link.ready(works=not self._blocked)
+        self.pump()
+
+    def _closed(self, channel: Any, reason: Any) -> None:
+        if channel is not self._channel:
+            return
+        self._without_channel()
+        if self._connection is None or not self._connection.is_open:
+            return
+        if self._declarations.refused(reason):
+            self._open_channel()
+        else:
+            self.link.restart(reason)
+
+    def _without_channel(self) -> None:
+        self._channel = None
+        self._ready = self._declaring = False
+        self._outbox.put_back(list(self._under_way.values()))
+        self._under_way.clear()
+
+    # The messages ----------------------------------------------------------------------------------------
+
+    def pump(self) -> None:
+        """Publish while there is something and the window is not full."""
+        self._repairs.measure(self._pump_soon)
+        while self._may_publish() and (parcel := self._outbox.take()) is not None:
+            self._handle(parcel)
+        self._settle()
+
+    def _may_publish(self) -> bool:
+        return (
+            self._ready
+            and not self._declaring
+            and len(self._under_way) < (1 if self._blocked else WINDOW)
+            and self._restamping < RESTAMPING
+            and self._channel.is_open
+            and self._repairs.now() is not None
+        )
+
+    def _handle(self, parcel: Parcel) -> None:
+        now = self._repairs.now() or parcel.stamp
+        if not self._topology.can_carry(parcel.queue):
+            self._tell_unroutable(parcel, "the broker can have no queue of that name")
+        elif now - parcel.stamp > STALE_AFTER:
+            self._restamping += 1
+            self._repairs.restamp(parcel, lambda fresh: self.link.post(lambda: self._restamped(fresh)))
+        elif not self._declarations.holds(self._topology.of_queue(parcel.queue)):
+            self._outbox.put_back([parcel])
+            self._declaring = True
+            self._declarations.declare(self._channel, self._topology.of_queue(parcel.queue), self._declared)
+        else:
+            self._publish(parcel)
+
+    def _declared(self) -> None:
+        self._declaring = False
+        self.pump()
+
+    def _restamped(self, fresh: Parcel | None) -> None:
+        self._restamping -= 1
+        if fresh is not None:
+            self._outbox.put_back([fresh])
+        self.pump()
+
+    def _publish(self, parcel: Parcel) -> None:
+        self._published += 1
+        tag = self._published
+        parcel.sent_at = boot_time()
+        self._under_way[tag] = parcel
+        self._channel.basic_publish(
+            self._topology.work,
+            self._topology.routing_key(parcel.queue, parcel.priority),
+            encode_body(parcel.notifications),
+            encode_properties(parcel.priority, parcel.stamp, f"{self._mark}-{tag}"),
+            mandatory=True,
+        )
+
+    def _confirmed(self, frame: Any) -> None:
+        method = frame.method
+        tags = [method.delivery_tag]
+        if method.multiple:
+            tags = list(takewhile(lambda tag: tag <= method.delivery_tag, self._under_way))
+        self._say_it_works()
+        for tag in tags:
+            parcel = self._under_way.pop(tag, None)
+            if parcel is not None:
+                self._answered(parcel, is_taken=isinstance(method, Basic.Ack))
+        self.pump()
+
+    def _answered(self, parcel: Parcel, *, is_taken: bool) -> None:
+        if is_taken and not parcel.is_returned:
+            return
+        if is_taken and not parcel.is_retried:
+            parcel.is_returned, parcel.is_retried = False, True
+            self._declarations.forget(self._topology.of_queue(parcel.queue))
+            self._outbox.put_back([parcel])
+            return
+        self._tell_unroutable(parcel, "it has no queue for them" if is_taken else "it refused them (a full queue?)")
+        self._refused.append(parcel)
+
+    def _tell_unroutable(self, parcel: Parcel, why: str) -> None:
+        if self._unroutable.again(len(parcel.notifications)):
+            self._reporting.logger.error(
+                "RabbitMQ did not take news of jobs in queue %r: %s (%d jobs so far)",
+                parcel.queue, why, self._unroutable.count,
+            )  # fmt: skip
+
+    def _say_it_works(self) -> None:
+        if self._blocked:
+            self._blocked = False
+            self._reporting.logger.warning("RabbitMQ takes news again")
+        if self.link.away:
+            self.link.works()
+
+    def _returned(self, _channel: Any, _method: Any, properties: Any, _body: bytes) -> None:
+        """Remember that there was no queue; the broker confirms the message right after."""
+        mark, _, tag = str(properties.message_id).rpartition("-")
+        parcel = self._under_way.get(int(tag)) if mark == self._mark else None
+        if parcel is not None:
+            parcel.is_returned = True
+
+    def _pump_soon(self) -> None:
+        self.link.post(self.pump)

@@ -1,0 +1,67 @@
+"""The publisher of one process: an outbox, and the thread that empties it."""
+
+import threading
+from collections.abc import Sequence
+
+from tomqueue.reporting import Reporting
+from tomqueue.settings import Settings
+from tomqueue.store.base import Store
+from tomqueue.transport.base import Notification
+from tomqueue.transport.rabbitmq.connection import Link
+from tomqueue.transport.rabbitmq.outbox import Outbox, parcels_of
+from tomqueue.transport.rabbitmq.publication import Publication
+from tomqueue.transport.rabbitmq.repairs import Repairs
+from tomqueue.transport.rabbitmq.seldom import Seldom
+
+__all__ = ["Sender"]
+
+
+class Sender:
+    """Takes news from every thread and has it published."""
+
+    def __init__(self, store: Store, settings: Settings, reporting: Reporting) -> None:
+        self._settings = settings
+        self._reporting = reporting
+        self._outbox = Outbox(settings.publish_buffer)
+        self._repairs = Repairs(store, reporting)
+        self._publication = Publication(settings, self._outbox, self._repairs, reporting)
+        self._link = Link(settings, "publisher", self._publication, reporting)
+        self._publication.link = self._link
+        self._dropped = Seldom()
+        self._pumping = False
+        self._starting = threading.Lock()
+        self._started = False
+
+    def send(self, notifications: Sequence[Notification]) -> None:
+        """Put news into the outbox and see that somebody empties it."""
+        dropped = self._outbox.put(parcels_of(notifications))
+        if dropped and self._dropped.again(dropped):
+            self._reporting.logger.error(
+                "RabbitMQ takes no news and publish_buffer=%d is full: the oldest was dropped (%d so far); "
+                "its jobs are found in the database",
+                self._settings.publish_buffer, self._dropped.count,
+            )  # fmt: skip
+        if not self._started:
+            self._start()
+        if not self._pumping:
+            self._pumping = True
+            self._link.post(self._pump)
+
+    def close(self) -> None:
+        """Wait a while for what is not with the broker yet, unless that is away, and end."""
+        if self._started:
+            self._link.post(self._publication.finish)
+            self._publication.finished.wait(self._settings.flush_seconds)
+            self._link.stop()
+            self._repairs.stop()
+
+    def _start(self) -> None:
+        with self._starting:
+            if not self._started:
+                self._link.start()
+                self._repairs.start()
+                self._started = True
+
+    def _pump(self) -> None:
+        self._pumping = False
+        self._publication.pump()

@@ -1,0 +1,55 @@
+"""What has arrived and waits for a slot: most urgent first, queues in turn."""
+
+from collections import deque
+
+from tomqueue.transport.base import Delivery
+from tomqueue.transport.topology import PRIORITIES
+
+__all__ = ["Shelves"]
+
+
+class Shelves:
+    """A line for each queue and priority. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._lines: list[dict[str, deque[Delivery]]] = [{} for _ in PRIORITIES]
+        self.count = 0
+
+    def put(self, delivery: Delivery) -> None:
+        """Put a delivery at the end of its line."""
+        notification = delivery.notification
+        lines = self._lines[notification.priority]
+        line = lines.get(notification.queue)
+        if line is None:
+            line = lines[notification.queue] = deque()
+        line.append(delivery)
+        self.count += 1
+
+    def take(self, limit: int) -> list[Delivery]:
+        """Take at most ``limit``: all of a priority before any of the next, within it one of each queue in turn."""
+        taken: list[Delivery] = []
+        for lines in self._lines:
+            while lines and len(taken) < limit:
+                queue = next(iter(lines))
+                line = lines.pop(queue)
+                share = limit - len(taken) if not lines else 1
+                while line and share:
+                    taken.append(line.popleft())
+                    share -= 1
+                if line:
+                    lines[queue] = line
+        self.count -= len(taken)
+        return taken
+
+    def most_urgent(self) -> int | None:
+        """Return the first priority that has something."""
+        return next((rank for rank, lines in enumerate(self._lines) if lines), None) if self.count else None
+
+    def clear(self, queue: str | None = None) -> list[Delivery]:
+        """Take everything; of one ``queue``, when it is named."""
+        cleared: list[Delivery] = []
+        for lines in self._lines:
+            for name in list(lines) if queue is None else lines.keys() & {queue}:
+                cleared.extend(lines.pop(name))
+        self.count -= len(cleared)
+        return cleared

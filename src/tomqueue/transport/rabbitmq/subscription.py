@@ -1,0 +1,199 @@
+"""What a consumer has at the broker: one channel, and a consumer for each queue and priority.
+
+All of it happens in the connection's thread.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
+
+from pika.exceptions import ChannelClosedByClient
+
+from tomqueue.reporting import Reporting
+from tomqueue.settings import Settings
+from tomqueue.transport.rabbitmq.connection import Link
+from tomqueue.transport.rabbitmq.declare import Declarations
+from tomqueue.transport.rabbitmq.hand import Hand
+from tomqueue.transport.rabbitmq.message import BadMessage, decode
+from tomqueue.transport.rabbitmq.seldom import Seldom
+from tomqueue.transport.rabbitmq.settlement import Ledger
+from tomqueue.transport.topology import PRIORITIES, Topology
+
+__all__ = ["Subscription"]
+
+Source = tuple[str, int]
+"""A queue and a priority."""
+
+
+class Subscription:
+    """Keeps the consumers as ``queues`` and ``suspended`` say, and brings what arrives into the hand."""
+
+    link: Link
+
+    def __init__(
+        self, settings: Settings, queues: Callable[[], Sequence[str]], hand: Hand, reporting: Reporting
+    ) -> None:
+        self.suspended = False
+        self.has_news_channel = False
+        """Whether everything that we want is delivered to us, or would be if we were not suspended."""
+        self.bad = Seldom()
+        self._prefetch = settings.prefetch
+        self._topology = Topology(settings.prefix, settings.queue_type)
+        self._queues = queues
+        self._hand = hand
+        self._reporting = reporting
+        self._declarations = Declarations(reporting.logger)
+        self._connection: Any = None
+        self._channel: Any = None
+        self._ledger = Ledger()
+        self._consumers: dict[Source, str] = {}
+        self._asked: set[Source] = set()
+
+    # The connection --------------------------------------------------------------------------------------
+
+    def opened(self, connection: Any) -> None:
+        """Begin with a new connection."""
+        self._connection = connection
+        connection.add_on_connection_blocked_callback(lambda _connection, _frame: self._say(news=False))
+        connection.add_on_connection_unblocked_callback(lambda _connection, _frame: self._look())
+        self._declarations.reset()
+        self.follow()
+
+    def lost(self) -> None:
+        """Forget the connection."""
+        self._connection = None
+        self._without_channel()
+        self._say(news=False)
+
+    def tick(self) -> None:
+        """See whether the queues have changed."""
+        if self._channel is not None and self._channel.is_open:
+            self._serve(self._channel)
+
+    def follow(self) -> None:
+        """Have a channel, unless suspended."""
+        connected = self._connection is not None and self._connection.is_open
+        if connected and self._channel is None and not self.suspended:
+            self._channel = self._connection.channel(on_open_callback=self._begin)
+            self._channel.add_on_close_callback(self._closed)
+
+    def let_go(self) -> None:
+        """Close the channel, also when another is wanted by now: what it held is forgotten already."""
+        if self._channel is not None and self._channel.is_open:
+            self.flush()
+            self._hand.forget()
+            self._channel.close()
+
+    def flush(self) -> None:
+        """Tell the broker what was settled."""
+        acked, requeued = self._hand.settled()
+        channel = self._channel
+        if channel is None or not channel.is_open:
+            return
+        for tag, earlier_too in self._ledger.acks(acked):
+            channel.basic_ack(tag, multiple=earlier_too)
+        for tag in requeued:
+            channel.basic_nack(tag, requeue=True)
+        self._ledger.settled(requeued)
+
+    # The channel -----------------------------------------------------------------------------------------
+
+    def _begin(self, channel: Any) -> None:
+        if channel is not self._channel:
+            return
+        if self.suspended:
+            self.let_go()
+            return
+        self._ledger = Ledger()
+        channel.add_on_cancel_callback(self._cancelled)
+        channel.basic_qos(prefetch_count=self._prefetch)
+        self._declarations.declare(channel, self._topology.common(), partial(self._serve, channel))
+
+    def _serve(self, channel: Any) -> None:
+        """Consume what is wanted, and no more what is not."""
+        if channel is not self._channel or not channel.is_open:
+            return
+        wanted = {(queue, rank) for queue in self._queues() if self._topology.can_carry(queue) for rank in PRIORITIES}
+        for source in sorted(self._consumers.keys() - wanted):
+            channel.basic_cancel(self._consumers.pop(source))
+        self._give_back(source for source in self._asked - wanted)
+        for queue in sorted({queue for queue, _ in wanted - self._asked}):
+            declarations = list(self._topology.of_queue(queue))
+            sources = [(queue, rank) for rank in PRIORITIES if (queue, rank) not in self._asked]
+            self._asked.update(sources)
+            self._declarations.declare(channel, declarations, partial(self._consume, channel, sources))
+        self._look()
+
+    def _give_back(self, sources: Iterable[Source]) -> None:
+        """Put back what waits of queues that are not served any more: another worker may serve them."""
+        for queue in {queue for queue, _ in sources}:
+            self._hand.put_back(queue)
+        self._asked &= self._consumers.keys()
+        self.flush()
+
+    def _consume(self, channel: Any, sources: Iterable[Source]) -> None:
+        for queue, rank in sources:
+            arrived = partial(self._arrived, (queue, rank))
+            started = partial(self._started, (queue, rank))
+            channel.basic_consume(self._topology.queue(queue, rank), arrived, callback=started)
+
+    def _started(self, source: Source, frame: Any) -> None:
+        self._consumers[source] = frame.method.consumer_tag
+        self._look()
+
+    def _look(self) -> None:
+        """Say whether everything is consumed that is wanted."""
+        if self._channel is not None and self._asked == self._consumers.keys():
+            self._say(news=True)
+            self.link.ready()
+
+    def _say(self, *, news: bool) -> None:
+        if news != self.has_news_channel:
+            with self._hand.changed:
+                self.has_news_channel = news
+                self._hand.changed.notify_all()
+
+    def _arrived(self, source: Source, channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        if channel is not self._channel:
+            return
+        tag = method.delivery_tag
+        self._ledger.delivered(tag)
+        try:
+            self._hand.put(tag, decode(*source, properties.headers, body))
+        except BadMessage as error:
+            self._refuse(source, tag, error)
+
+    def _refuse(self, source: Source, tag: int, error: BadMessage) -> None:
+        """Ack what is no news: another worker could not read it either."""
+        self._hand.refuse(tag)
+        self.flush()
+        if self.bad.again():
+            where = self._topology.queue(*source)
+            text = f"a message in {where} is no news and was acked ({self.bad.count} so far): {error}"
+            self._reporting.logger.error("%s", text)
+
+    def _cancelled(self, frame: Any) -> None:
+        """Consume again: the broker ended a consumer, whose queue was deleted or moved."""
+        for source in [one for one, tag in self._consumers.items() if tag == frame.method.consumer_tag]:
+            del self._consumers[source]
+            self._asked.discard(source)
+            self._declarations.forget(self._topology.of_queue(source[0]))
+            self._reporting.logger.warning("RabbitMQ cancelled the consumer of %s", self._topology.queue(*source))
+        self._say(news=False)  # until the next tick
+
+    def _closed(self, channel: Any, reason: Any) -> None:
+        if channel is not self._channel:
+            return
+        self._without_channel()
+        if self._connection is None or not self._connection.is_open:
+            return
+        if isinstance(reason, ChannelClosedByClient) or self._declarations.refused(reason):
+            self.follow()
+        else:
+            self.link.restart(reason)
+
+    def _without_channel(self) -> None:
+        self._channel = None
+        self._consumers.clear()
+        self._asked.clear()
+        self._hand.lose()
