@@ -1,7 +1,8 @@
-"""Measure TomQueue without a broker: enqueue, drain, CPU per job, idle CPU, latency.
+"""Measure TomQueue: enqueue, drain, CPU per job, idle CPU, latency.
 
     python benchmarks/bench.py                              on a temporary SQLite file
     python benchmarks/bench.py --database-url postgresql+psycopg://…  on a database of yours (its jobs are deleted!)
+    python benchmarks/bench.py --server postgres --broker      on private servers, with RabbitMQ
 
 Each figure is the median of its rounds; compare figures of one run only.
 """
@@ -15,20 +16,37 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from tests.rabbitmq_server import rabbitmq
+from tests.servers import fresh_database, mariadb, postgres
+
+SERVERS = {"postgres": postgres, "mariadb": mariadb}
 HERE = Path(__file__).parent
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @click.command()
 @click.option("--database-url", help="Default: a temporary SQLite file.")
+@click.option("--server", type=click.Choice(list(SERVERS)), help="Start a private one.")
+@click.option("--broker", is_flag=True, help="Start a private RabbitMQ as well.")
 @click.option("--jobs", default=50_000, show_default=True, help="Jobs of a drain.")
 @click.option("--rounds", default=5, show_default=True)
-def main(database_url: str | None, jobs: int, rounds: int) -> None:
+def main(database_url: str | None, server: str | None, broker: bool, jobs: int, rounds: int) -> None:
+    with ExitStack() as servers:
+        if server:
+            database_url = servers.enter_context(fresh_database(servers.enter_context(SERVERS[server]())))
+        if broker:
+            os.environ["TOMQUEUE_BROKER_URL"] = servers.enter_context(rabbitmq()).url
+        measure(database_url, jobs, rounds)
+
+
+def measure(database_url: str | None, jobs: int, rounds: int) -> None:
     with tempfile.TemporaryDirectory(prefix="tomqueue-benchmark-") as folder:
         os.environ["TOMQUEUE_DATABASE_URL"] = database_url or f"sqlite:///{folder}/jobs.db"
         os.environ["BENCHMARK_STARTS"] = f"{folder}/starts"

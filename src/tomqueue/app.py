@@ -61,7 +61,7 @@ class TomQueue:
         self.worker_layers: Insertions[Attempt, bool] = Insertions(WORKER_LAYERS)
         self._reporting = Reporting(logging.getLogger("tomqueue"))
         self._events = Events(self._reporting.report)
-        self._parts = Parts(self.settings, engine)
+        self._parts = Parts(self.settings, engine, self._reporting)
         self._lock = Lock()
         self._enqueue_stack: Callable[[Request], None] | None = None
         drafts = Drafts(self.settings, self.priority_map, self._reporting)
@@ -149,6 +149,7 @@ class TomQueue:
             store=self._parts.store,
             catalog=self._parts.catalog,
             transport=self._parts.transport,
+            publisher=self._parts.publisher,
             registry=self.registry,
             events=self._events,
             logger=self.logger,

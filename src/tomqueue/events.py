@@ -18,6 +18,7 @@ EVENTS = {
     "job.parked": "this worker cannot read the job; it waits for one that can",
     "job.interrupted": "a drain cut the job short; it is given back, not charged",
     "job.claim_lost": "an attempt ended whose claim was no longer ours; nothing was changed",
+    "news.differed": "a row is another than its notification told of, by their checksums; its job runs",
     "worker.started": "a worker process begins to take jobs",
     "worker.stopped": "a worker process took its last job",
 }

@@ -5,12 +5,14 @@ from typing import Any
 
 import msgspec
 
+from tomqueue.reporting import Reporting
 from tomqueue.settings import Settings
 from tomqueue.store.catalog import Catalog
 from tomqueue.store.open import open_store, ready_store, url_of
 from tomqueue.store.sql import SqlStore
 from tomqueue.transport.base import Publisher, Transport
 from tomqueue.transport.polling import PollingTransport
+from tomqueue.transport.rabbitmq import RabbitTransport
 
 __all__ = ["Parts"]
 
@@ -18,8 +20,9 @@ __all__ = ["Parts"]
 class Parts:
     """Opens each part when it is first asked for, once for all threads."""
 
-    def __init__(self, settings: Settings, engine: Any) -> None:
+    def __init__(self, settings: Settings, engine: Any, reporting: Reporting) -> None:
         self._settings = settings
+        self._reporting = reporting
         self._engine = engine
         self._lock = RLock()
         self._store: SqlStore | None = None
@@ -44,7 +47,10 @@ class Parts:
         """How workers learn that a job is ready."""
         with self._lock:
             if self._transport is None:
-                self._transport = PollingTransport(self.store, self._settings)
+                if self._settings.broker_url:
+                    self._transport = RabbitTransport(self.store, self._settings, self._reporting)
+                else:
+                    self._transport = PollingTransport(self.store, self._settings)
             return self._transport
 
     @property

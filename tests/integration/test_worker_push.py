@@ -46,7 +46,7 @@ def deliver(tq: TomQueue, transport: MemoryTransport) -> Callable[..., None]:
     return act
 
 
-def test_a_delivered_job_runs(tq: TomQueue, transport: MemoryTransport, deliver: Callable[..., None]) -> None:
+def test_a_delivered_job_runs(tq: TomQueue, transport: MemoryTransport) -> None:
     """Its row is claimed by key; jobs without news are left alone, however ready."""
     ran: list[int] = []
 
@@ -55,10 +55,27 @@ def test_a_delivered_job_runs(tq: TomQueue, transport: MemoryTransport, deliver:
         ran.append(number)
 
     jobs = [note.enqueue(number) for number in range(10)]
-    deliver(jobs[7], jobs[2])
+    transport.publisher().publish(news_of(jobs[7], jobs[2]))
+    with working(pushing(tq, transport)):
+        assert happens(lambda: len(ran) == 2)
     assert ran == [7, 2]
     assert left(transport) == []
     assert len(tq.jobs.list()) == 8
+
+
+def test_working_off_makes_sure_that_nothing_is_ready(
+    tq: TomQueue, transport: MemoryTransport, deliver: Callable[..., None]
+) -> None:
+    """It has no news of jobs that are ready all the same: it asks the database before it ends."""
+    ran: list[int] = []
+
+    @tq.job
+    def note(number: int) -> None:
+        ran.append(number)
+
+    jobs = [note.enqueue(number) for number in range(5)]
+    deliver(jobs[3])
+    assert sorted(ran) == [0, 1, 2, 3, 4]
 
 
 def test_the_same_news_twice_runs_a_job_once(
@@ -105,11 +122,11 @@ def test_news_about_what_runs_keeps_its_claim_on_the_board(tq: TomQueue, transpo
         assert happens(lambda: not tq.jobs.list())
 
 
-@pytest.mark.parametrize("why", ["gone", "failed", "held", "not due", "taken"])
+@pytest.mark.parametrize("why", ["gone", "failed", "held", "taken"])
 def test_news_about_nothing_to_run_is_acked(
     tq: TomQueue, transport: MemoryTransport, deliver: Callable[..., None], why: str
 ) -> None:
-    """Deleted, failed, held, deferred or taken by another: the row stays as it is."""
+    """Deleted, failed, held or taken by another: the row stays as it is."""
 
     @tq.job
     def note() -> None:
@@ -123,7 +140,6 @@ def test_news_about_nothing_to_run_is_acked(
         changes: dict[str, dict[str, Any]] = {
             "failed": {"failed_at": now},
             "held": {"held": True},
-            "not due": {"run_at": now + timedelta(hours=1)},
             "taken": {"locked_by": 999, "claim_token": 5, "locked_at": now},
         }
         change(tq, job.id, **changes[why])
@@ -131,6 +147,59 @@ def test_news_about_nothing_to_run_is_acked(
     deliver(job)
     assert row(tq, job.id) == before
     assert left(transport) == []
+
+
+@pytest.mark.parametrize("changed", [{"queue": "elsewhere"}, {"priority": 3}])
+def test_news_of_a_job_that_was_moved_runs_nothing(
+    tq: TomQueue, transport: MemoryTransport, deliver: Callable[..., None], changed: dict[str, Any]
+) -> None:
+    """Its row has another queue or priority by now: fresh news of it is due, and no attempt is charged."""
+
+    @tq.job
+    def note() -> None:
+        raise AssertionError
+
+    job = note.enqueue()
+    change(tq, job.id, **changed)
+    publisher = transport.publisher()
+    publisher.publish(news_of(job))
+    with working(pushing(tq, transport), queues=("default",)):
+        assert happens(lambda: not left(transport) and row(tq, job.id).announced_at is None)
+    after = row(tq, job.id)
+    assert (after.attempts, after.locked_by) == (0, None)
+
+
+def test_news_of_a_job_put_off_is_acked(tq: TomQueue, transport: MemoryTransport, deliver: Callable[..., None]) -> None:
+    """Plain SQL gave it another time and left its stamp: without that it would never be told of again."""
+
+    @tq.job
+    def note() -> None:
+        raise AssertionError
+
+    job = note.enqueue()
+    change(tq, job.id, run_at=job.run_at + timedelta(hours=1))
+    deliver(job)
+    assert left(transport) == []
+    assert (row(tq, job.id).announced_at, row(tq, job.id).attempts) == (None, 0)
+
+
+@pytest.mark.parametrize(("told", "heard"), [("v1:0000000000000000", 1), ("v9:another", 0), ("", 0)])
+def test_another_checksum_is_told_and_the_job_runs(
+    tq: TomQueue, transport: MemoryTransport, deliver: Callable[..., None], told: str, heard: int
+) -> None:
+    """The row decides; a checksum of another version is no opinion."""
+    ran: list[int] = []
+    differed: list[int] = []
+    tq.on("news.differed", lambda job: differed.append(job.id))
+
+    @tq.job
+    def note() -> None:
+        ran.append(1)
+
+    job = note.enqueue()
+    transport.publisher().publish([replace(one, checksum=told) for one in news_of(job)])
+    run_here(make_worker(pushing(tq, transport)))
+    assert (ran, len(differed)) == ([1], heard)
 
 
 def test_what_is_given_back_keeps_its_place(

@@ -1,4 +1,4 @@
-"""What a worker process does from its start to its end."""
+"""What a child process does from its start to its end."""
 
 import atexit
 import ctypes
@@ -12,8 +12,11 @@ from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
-from tomqueue.daemon.spec import EXIT_LEASE_LOST, ChildSpec
-from tomqueue.service import boot_time
+from tomqueue.daemon.deferred import Deferred
+from tomqueue.daemon.leadership import Leadership
+from tomqueue.daemon.spec import EXIT_LEASE_LOST, ChildSpec, Kind
+from tomqueue.service import Repeating, boot_time
+from tomqueue.store.leases import Leases
 from tomqueue.worker.board import Board
 from tomqueue.worker.tools import Tools
 from tomqueue.worker.watchdog import Watchdog
@@ -23,25 +26,65 @@ __all__ = ["leave", "run_child"]
 
 PR_SET_PDEATHSIG = 1
 LEASE_WITHIN = 30.0
+WATCH_EVERY = 0.2
+TIME_TO_END = 2.0
 
 
 def run_child(tools: Tools, spec: ChildSpec) -> None:
-    """Work until told to stop. Dies with its supervisor, and when its lease is over."""
+    """Do what it is for until told to stop. Dies with its supervisor, and when its lease is over."""
     die_with_parent()
     board = Board(spec.board)
     keep_from_forks((spec.board, spec.watchdog, *spec.inherited))
     wait_for_lease(board)
-    worker = Worker(
-        tools, board, spec.worker, spec.options,
-        watchdog=Watchdog(spec.watchdog),
-        orphaned=lambda: os.getppid() != spec.supervisor_pid,
-        die=lambda: end_now(tools.logger),
-    )  # fmt: skip
+    part = worker_of(tools, spec, board) if spec.kind is Kind.WORKER else Announcing(tools, spec, board)
     signal.signal(signal.SIGTERM, lambda _number, _frame: drain(board, tools.settings.grace))
     # handlers, not SIG_IGN: that would be inherited by the programs that a job executes
     signal.signal(signal.SIGINT, heed_not)
     signal.signal(signal.SIGHUP, heed_not)
-    worker.run()
+    part.run()
+
+
+def worker_of(tools: Tools, spec: ChildSpec, board: Board) -> Worker:
+    """Return what runs jobs."""
+    return Worker(
+        tools, board, spec.worker, spec.options,
+        watchdog=Watchdog(spec.watchdog),
+        orphaned=lambda: is_orphan(spec),
+        die=lambda: end_now(tools.logger),
+    )  # fmt: skip
+
+
+class Announcing:
+    """A deferred process, with a thread that sees to its end."""
+
+    def __init__(self, tools: Tools, spec: ChildSpec, board: Board) -> None:
+        settings = tools.settings
+        leadership = Leadership(Leases(tools.store), heartbeat=settings.heartbeat, lease=settings.lease)
+        self._deferred = Deferred(tools.store, tools.publisher, leadership, tools.reporting.report)
+        self._publisher = tools.publisher
+        self._watch = Repeating("tomqueue-watch", self._look, interval=WATCH_EVERY, report=tools.reporting.report)
+        self._spec = spec
+        self._board = board
+        self._logger = tools.logger
+
+    def run(self) -> None:
+        """Announce what becomes due."""
+        self._watch.start()
+        self._board.ready = True
+        self._deferred.run()
+        self._watch.stop(TIME_TO_END)
+        self._publisher.close()
+
+    def _look(self) -> None:
+        if is_orphan(self._spec) or not self._board.has_lease():
+            end_now(self._logger)
+        if self._board.drain_by:
+            self._deferred.stop()
+
+
+def is_orphan(spec: ChildSpec) -> bool:
+    """Say whether the supervisor is gone."""
+    return os.getppid() != spec.supervisor_pid
 
 
 def drain(board: Board, grace: float) -> None:

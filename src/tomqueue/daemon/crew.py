@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from tomqueue.daemon.deaths import Cause
 from tomqueue.daemon.process import ChildProcess, Command
 from tomqueue.daemon.registry import Birth, Registry
+from tomqueue.daemon.spec import Kind
 from tomqueue.service import boot_time
 from tomqueue.settings import Settings
 from tomqueue.store.leases import WorkerRow
@@ -36,6 +37,7 @@ class Place:
     """One of the processes that shall run, and the child that fills the place now."""
 
     options: WorkerOptions
+    kind: Kind = Kind.WORKER
     child: ChildProcess | None = None
     failures: int = 0
     next_start: float = 0.0
@@ -145,28 +147,31 @@ class Crew:
     def _fill(self, place: Place) -> None:
         """Start a child; it takes no job before its lease is written."""
         place.next_start = boot_time() + PAUSE
-        child = ChildProcess(self._command, place.options, [] if self._lock is None else [self._lock])
+        child = ChildProcess(self._command, place.options, place.kind, [] if self._lock is None else [self._lock])
         try:
             child.start()
         except BaseException:
             child.close()
             raise
         place.child = child
-        self._registry.born(Birth(self._row(child, place.options), child.board))
+        self._registry.born(Birth(self._row(child, place), child.board))
 
-    def _row(self, child: ChildProcess, options: WorkerOptions) -> WorkerRow:
+    def _row(self, child: ChildProcess, place: Place) -> WorkerRow:
+        options, works = place.options, place.kind is Kind.WORKER
         now = datetime.now(UTC)  # the registry writes the database's own
         return WorkerRow(
             id=child.worker, name=f"host:{socket.gethostname()} pid:{child.pid}", supervisor=self._supervisor,
-            kind="worker", queues=",".join(options.queues) or "*", slots=options.threads, started_at=now,
-            expires_at=now,
+            kind=place.kind.value, queues=(",".join(options.queues) or "*") if works else "",
+            slots=options.threads * works, started_at=now, expires_at=now,
         )  # fmt: skip
 
     def _empty(self, place: Place, child: ChildProcess) -> None:
         death = child.death()
         place.child = None
         if death.cause is not Cause.TOLD:
-            self._logger.error("worker process %d %s while it ran %d jobs", child.pid, death.reason, len(death.running))
+            self._logger.error(
+                "%s process %d %s while it ran %d jobs", place.kind, child.pid, death.reason, len(death.running)
+            )
         self._registry.died(child.worker, f"process {child.pid}", death)
         place.finished = place.options.until_idle and child.worked_off
         place.failures = 0 if child.board.ready or death.cause is Cause.TOLD else place.failures + 1
@@ -196,7 +201,9 @@ class Crew:
 
     def _living(self) -> list[Board]:
         boards = []
-        for child in self._children():
+        for place in self._places:
+            if (child := place.child) is None or place.kind is not Kind.WORKER:
+                continue
             with suppress(ValueError):  # asked by the registry's thread: a child may have died, its board closed
                 if child.board.ready and not child.draining and child.ended() is None:
                     boards.append(child.board)

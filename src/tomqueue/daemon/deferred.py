@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 
-from tomqueue.daemon.announcer import Announcer
 from tomqueue.daemon.due_clock import DueClock
 from tomqueue.daemon.leadership import Leadership
 from tomqueue.service import boot_time
 from tomqueue.store.sql import SqlStore
+from tomqueue.transport.announcer import Announcer
 from tomqueue.transport.base import Publisher
 from tomqueue.transport.due import DueHeap
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from tomqueue.daemon.deaths import Cause, Death, reason_of
-from tomqueue.daemon.spec import EXIT_DATABASE_AWAY, EXIT_LEASE_LOST, ChildSpec
+from tomqueue.daemon.spec import EXIT_DATABASE_AWAY, EXIT_LEASE_LOST, ChildSpec, Kind
 from tomqueue.service import boot_time
 from tomqueue.worker.board import Board, Leaving
 from tomqueue.worker.watchdog import read_dump
@@ -21,18 +21,19 @@ Command = Callable[[ChildSpec], Sequence[str]]
 
 
 class ChildProcess:
-    """A worker process: exec'd, with a board of its own, in a process group of its own.
+    """A child process: exec'd, with a board of its own, in a process group of its own.
 
     The group keeps a Ctrl-C at the terminal from reaching it, and is killed with it: what the job started goes too.
     """
 
-    def __init__(self, command: Command, options: WorkerOptions, inherited: Sequence[int] = ()) -> None:
+    def __init__(self, command: Command, options: WorkerOptions, kind: Kind, inherited: Sequence[int] = ()) -> None:
         self.worker = secrets.randbits(62)
         self.board = Board.create()
         self.board.lease_until = 0.0  # until it is written
         self._watchdog = tempfile.TemporaryFile(prefix="tomqueue-stacks-")  # noqa: SIM115 - closed with the process
         self._command = command
         self._options = options
+        self._kind = kind
         self._inherited = inherited
         self._process: subprocess.Popen[bytes] | None = None
         self._overran: frozenset[int] = frozenset()
@@ -45,7 +46,7 @@ class ChildProcess:
         descriptors = (self.board.descriptor, self._watchdog.fileno())
         spec = ChildSpec(
             worker=self.worker, supervisor_pid=os.getpid(), board=descriptors[0], watchdog=descriptors[1],
-            inherited=tuple(self._inherited), options=self._options,
+            inherited=tuple(self._inherited), options=self._options, kind=self._kind,
         )  # fmt: skip
         self._process = subprocess.Popen(  # noqa: S603 - our own command
             self._command(spec), stdin=subprocess.DEVNULL, pass_fds=(*descriptors, *self._inherited), process_group=0

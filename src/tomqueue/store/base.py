@@ -92,6 +92,7 @@ class Answer(Enum):
     LEASED = "leased by another"
     NOT_DUE = "not due"
     BUSY = "busy"
+    MOVED = "moved to another queue or priority since its news"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,11 @@ class Store(Protocol):
 
     def claim(self, ids: Sequence[int], worker: int, token: int) -> Mapping[int, Claimed | Answer]:
         """Claim rows by key. Every id is answered."""
+
+    def finish_and_claim(
+        self, endings: Sequence[Ending], ids: Sequence[int], worker: int, token: int
+    ) -> tuple[Mapping[int, Claimed | Answer], list[bool]]:
+        """In one transaction finish what ``endings`` say and claim rows by key; return what both calls would."""
 
     def undo(self, ids: Sequence[int], token: int) -> int:
         """Give back what a claim under ``token`` whose COMMIT is in doubt may have taken; return how many rows."""

@@ -169,15 +169,22 @@ class SqlStore(Transactions):
 
     def claim(self, ids: Sequence[int], worker: int, token: int) -> Mapping[int, Claimed | Answer]:
         """Claim rows by key; every id is answered."""
-        if not ids:
-            return {}
+        return self.finish_and_claim((), ids, worker, token)[0]
 
-        def work(link: Any) -> Mapping[int, Claimed | Answer]:
+    def finish_and_claim(
+        self, endings: Sequence[Ending], ids: Sequence[int], worker: int, token: int
+    ) -> tuple[Mapping[int, Claimed | Answer], list[bool]]:
+        """Finish, and claim by key, in one transaction."""
+        if not ids:
+            return {}, self.finish(endings)
+
+        def work(link: Any) -> tuple[Mapping[int, Claimed | Answer], list[bool]]:
+            held = self._end(link, endings)
             answers = dict(self._lockable(link, sorted(ids)))
             free = [row_id for row_id, answer in answers.items() if answer is None]
             claimed = self._lock(link, free, worker, token) if free else []
             won: dict[int, Claimed | Answer] = {row.id: row for row in claimed}
-            return {row_id: won.get(row_id) or answers.get(row_id) or Answer.GONE for row_id in ids}
+            return {row_id: won.get(row_id) or answers.get(row_id) or Answer.GONE for row_id in ids}, held
 
         return self._transact(work)
 

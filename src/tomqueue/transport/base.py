@@ -64,6 +64,9 @@ class Consumer(Protocol):
         the row must be announced again.
         """
 
+    def doubtful(self) -> list[Notification]:
+        """Return, once, what was put back by a channel that then was lost: it may be in no queue any more."""
+
     def suspend(self) -> None:
         """Hold no delivery until the next ``receive``: there is no free slot, and others may have one."""
 

@@ -89,6 +89,10 @@ class MemoryConsumer:
                 self._transport.news.notify_all()
         return True
 
+    def doubtful(self) -> list[Notification]:
+        """Return nothing: what is put back is back."""
+        return []
+
     def suspend(self) -> None:
         """Put everything that is open back, in its order."""
         for tag in sorted(self._open, reverse=True):

@@ -78,6 +78,10 @@ class PollingConsumer:
         """Do nothing."""
         return True
 
+    def doubtful(self) -> list[Notification]:
+        """Return nothing: what is put back is back."""
+        return []
+
     def suspend(self) -> None:
         """Do nothing."""
 

@@ -14,7 +14,8 @@ from operator import itemgetter
 
 from tomqueue.errors import OutcomeUnknown
 from tomqueue.events import Events
-from tomqueue.job import Claimed
+from tomqueue.job import Claimed, checksum_of
+from tomqueue.priority import Priority
 from tomqueue.store.base import Answer, Store, Want
 from tomqueue.transport.base import Delivery
 from tomqueue.worker.attempt import Work
@@ -25,6 +26,7 @@ from tomqueue.worker.finish import given_back
 
 __all__ = ["Claims"]
 
+VERSION = "v1:"
 NO_DELIVERIES: Mapping[int, Delivery] = {}
 
 
@@ -46,6 +48,7 @@ class Claims:
         self._store = store
         self._board = board
         self._worker = worker
+        self._events = events
         self._keep_place = keep_place
         self._die = die
         self._lock = threading.Lock()
@@ -83,19 +86,32 @@ class Claims:
         return claimed
 
     def claim(self, ids: Sequence[int], deliveries: Mapping[int, Delivery] = NO_DELIVERIES) -> dict[int, Answer]:
-        """Claim rows by key, with the deliveries that told of them; return those that were not claimed, and why."""
+        """Finish what has ended and claim rows by key, with the deliveries that told of them, in one transaction.
+
+        Returns those that were not claimed, and why.
+        """
         self._check_lease()
+        ended = self._endings.take_out(beside_claim=True)
         token = secrets.randbits(62)
         with self._lock:
             self._board.record(ids)
         try:
-            answers = self._store.claim(ids, self._worker, token)
+            answers, held = self._store.finish_and_claim([one.ending for one in ended], ids, self._worker, token)
         except BaseException as error:
+            self._endings.put_back(ended, error)
             self._did_not_claim(ids, token, error)
             raise
+        self._endings.settled(ended, held)
         refused = {job: answer for job, answer in answers.items() if isinstance(answer, Answer)}
         self._forget(list(refused))  # one that we hold already (the same news twice) stays on the board
-        self._add([Work(row, deliveries.get(job)) for job, row in answers.items() if isinstance(row, Claimed)])
+        works = [Work(row, deliveries.get(job)) for job, row in answers.items() if isinstance(row, Claimed)]
+        self._add([work for work in works if not is_moved(work)])
+        for work in works:
+            if is_moved(work):  # let go without its old news, so that fresh news follows
+                self.put_back(work, acked=True)
+                refused[work.claimed.id] = Answer.MOVED
+            elif is_changed(work):
+                self._events.emit("news.differed", job=work.claimed)
         return refused
 
     def start(self) -> Work | None:
@@ -213,3 +229,18 @@ class Claims:
             self._doubts.add(ids, token)
         else:
             self._forget(ids)
+
+
+def is_moved(work: Work) -> bool:
+    """Say whether the row was given another queue or priority since its news was sent."""
+    if work.delivery is None:
+        return False
+    row, news = work.claimed, work.delivery.notification
+    return row.queue != news.queue or Priority.of_rank(row.rank).rank != news.priority
+
+
+def is_changed(work: Work) -> bool:
+    """Say whether the row is another than its news told of; the checksum of another version is no opinion."""
+    told = "" if work.delivery is None else work.delivery.notification.checksum
+    row = work.claimed
+    return told.startswith(VERSION) and told != checksum_of(row.id, row.queue, row.rank, row.name, row.payload)

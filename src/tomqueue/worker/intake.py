@@ -1,12 +1,13 @@
 """Where work comes from: deliveries, the database asked in turn, and what a dead neighbour left."""
 
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 
 from tomqueue.service import boot_time
-from tomqueue.store.base import Answer, Store, Want
-from tomqueue.transport.base import Consumer, Delivery
+from tomqueue.store.base import Announced, Answer, Store, Want
+from tomqueue.transport.base import Consumer, Delivery, Notification
 from tomqueue.worker.attempt import Work
 from tomqueue.worker.batch import BatchSize
 from tomqueue.worker.board import Board
@@ -25,6 +26,9 @@ DUE_LOOK_PAUSE = 0.5
 BEHIND_EVERY = 5.0
 """Seconds after which a worker that gets news, but has none now, asks the database itself."""
 ALONE_PAUSE = 0.02
+YOUNG = 2.0
+"""News of a row that is not there is looked at once more while it is younger: its commit may be just arriving."""
+LOOK_AGAIN_AFTER = 0.5
 ALL = 4
 
 
@@ -45,6 +49,7 @@ class Intake:
         worker: int,
         batch: BatchSize,
         now: Callable[[], datetime],
+        announce: Callable[[], Announced],
         idle: Callable[[], None],
         thorough: bool,
     ) -> None:
@@ -55,6 +60,7 @@ class Intake:
         self._board = board
         self._batch = batch
         self._now = now
+        self._announce = announce
         self._idle = idle
         self._thorough = thorough
         self._looking = threading.Lock()
@@ -64,6 +70,7 @@ class Intake:
         self._due_looked_at = 0.0
         self._behind_at = boot_time()
         self._due_at = 0.0
+        self._second_looks: deque[tuple[float, Delivery]] = deque()
         self._halt = threading.Event()
 
     def next(self, slot: Slot) -> Work | None:  # noqa: ARG002 - any slot may take any work
@@ -79,7 +86,8 @@ class Intake:
                 self._halt.wait(ALONE_PAUSE)
                 return None
             if not self._fill(ALL) and not self._look_behind_the_news():
-                self._idle()
+                if not self._second_looks:
+                    self._idle()
                 self._consumer.wait(self._pause())
         return self._start()
 
@@ -97,11 +105,16 @@ class Intake:
         """Give back the news of the rows that are given back by now."""
         for delivery in reversed(self._claims.take_returned()):  # each goes to the head of its queue
             self._requeue(delivery)
+        self._unannounce(self._consumer.doubtful())
 
     def _requeue(self, delivery: Delivery) -> None:
         if not self._consumer.requeue(delivery):
-            news = delivery.notification
-            self._store.unannounce([news.job_id], news.stamp)
+            self._unannounce([delivery.notification])
+
+    def _unannounce(self, news: Iterable[Notification]) -> None:
+        """Have rows announced again that wait, and whose news may be nowhere any more."""
+        for one in news:
+            self._store.unannounce([one.job_id], one.stamp)
 
     def let_go(self) -> None:
         """Give back all that waits, and hold no news: others may have a free slot."""
@@ -164,7 +177,7 @@ class Intake:
 
     def _receive(self) -> int:
         """Claim what deliveries tell of, until there is something to start or no delivery is left."""
-        while deliveries := self._consumer.receive(self._batch.size()):
+        while deliveries := self._again() or self._consumer.receive(min(self._batch.size(), self._board.room)):
             if found := self._claim(deliveries):
                 return found
         return 0
@@ -181,21 +194,38 @@ class Intake:
             for delivery in reversed(first.values()):
                 self._consumer.requeue(delivery)
             raise
-        nothing = 0
         for job, answer in reversed(refused.items()):  # each goes to the head of its queue
-            if answer is Answer.BUSY:
-                self._requeue(first[job])
-            else:  # there is nothing to run now; if there is later, its row is announced again
-                self._consumer.ack(first[job])
-                nothing += 1
-        return len(first) - nothing
+            self._refused(first[job], answer)
+        busy = sum(answer is Answer.BUSY for answer in refused.values())
+        return len(first) - len(refused) + busy
+
+    def _refused(self, delivery: Delivery, answer: Answer) -> None:
+        """Settle the news of a row that could not be claimed."""
+        news = delivery.notification
+        if answer is Answer.BUSY:
+            self._requeue(delivery)
+            return
+        if answer is Answer.GONE and (self._now() - news.stamp).total_seconds() < YOUNG:
+            self._second_looks.append((boot_time() + LOOK_AGAIN_AFTER, delivery))
+            return
+        if answer is Answer.NOT_DUE:  # somebody gave it another time: it is announced when that has come
+            self._unannounce([news])
+        self._consumer.ack(delivery)
+
+    def _again(self) -> list[Delivery]:
+        """Return deliveries whose second look is due."""
+        now = boot_time()
+        again: list[Delivery] = []
+        while self._second_looks and self._second_looks[0][0] <= now and len(again) < self._board.room:
+            again.append(self._second_looks.popleft()[1])
+        return again
 
     def _look_behind_the_news(self) -> int:
         """Ask the database itself now and then while no news comes: some may be lost, or never have been sent.
 
         What is found may be in another worker's hand as a delivery; that one finds it taken, and acks.
         """
-        if self._consumer.asks_database or boot_time() - self._behind_at < BEHIND_EVERY:
+        if self._consumer.asks_database or not (self._thorough or boot_time() - self._behind_at > BEHIND_EVERY):
             return 0
         self._behind_at = boot_time()
         return self._take(ALL)
@@ -245,7 +275,7 @@ class Intake:
         return self._store.change_counter() is not None or boot_time() - self._due_looked_at > DUE_LOOK_PAUSE
 
     def _look_for_due(self) -> int:
-        announced = self._store.announce()
+        announced = self._announce()
         self._due_looked_at = boot_time()
         self._due_at = self._due_looked_at + DUE_LOOK_EVERY
         if announced.next_run_at is not None:
@@ -255,6 +285,8 @@ class Intake:
         return announced.count
 
     def _pause(self) -> float:
+        if self._second_looks:
+            return LOOK_AGAIN_AFTER
         if not self._consumer.asks_database:
             return DUE_LOOK_EVERY
         return max(0.0, min(DUE_LOOK_EVERY, self._due_at - boot_time()))

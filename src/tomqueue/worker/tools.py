@@ -10,7 +10,7 @@ from tomqueue.settings import Settings
 from tomqueue.stack import Insertions
 from tomqueue.store.catalog import Catalog
 from tomqueue.store.sql import SqlStore
-from tomqueue.transport.base import Transport
+from tomqueue.transport.base import Publisher, Transport
 from tomqueue.worker.attempt import Attempt
 
 __all__ = ["Tools"]
@@ -24,6 +24,7 @@ class Tools:
     store: SqlStore
     catalog: Catalog
     transport: Transport
+    publisher: Publisher
     registry: Registry
     events: Events
     logger: logging.Logger

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from tomqueue.errors import StoreError
 from tomqueue.service import boot_time
+from tomqueue.store.base import Announced
+from tomqueue.transport.announcer import Announcer
 from tomqueue.worker.attempt import Attempt
 from tomqueue.worker.batch import BatchSize
 from tomqueue.worker.board import Board, Leaving
@@ -87,7 +89,7 @@ class Worker:
         )  # fmt: skip
         self._intake = Intake(
             store, self._claims, self._consumer, self._queues, board,
-            worker=worker, batch=self._batch, now=self._clock.now, idle=self._idle,
+            worker=worker, batch=self._batch, now=self._clock.now, announce=self._announce(), idle=self._idle,
             thorough=options.until_idle,
         )  # fmt: skip
         self._loop = LoopThread()
@@ -114,6 +116,8 @@ class Worker:
             self._run_threads()
         self._settle()
         self._consumer.close()
+        self._settle()  # what the broker may not have taken back
+        self._tools.publisher.close()
         self._loop.close()
         self._tools.events.emit("worker.stopped")
 
@@ -212,6 +216,13 @@ class Worker:
         if most_memory is not None and memory_used() > most_memory:
             self._tools.logger.info("used more than %d bytes: making room for a fresh process", most_memory)
             self.stop(Leaving.RECYCLED)
+
+    def _announce(self) -> Callable[[], Announced]:
+        """Return the due look: with a broker, what it announces is published too."""
+        tools = self._tools
+        if not tools.transport.pushes:
+            return tools.store.announce
+        return Announcer(tools.store, tools.publisher, self._clock.now).look
 
     def _paused(self, queue: str) -> None:
         self._intake.give_back(queue)

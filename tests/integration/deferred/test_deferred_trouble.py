@@ -16,11 +16,12 @@ from sqlalchemy.exc import DBAPIError
 
 from tests.conformance.jobs import NORMAL, PAST, insert, new, row
 from tests.servers import administering
-from tomqueue.daemon import announcer, leadership
 from tomqueue.daemon import deferred as module
+from tomqueue.daemon import leadership
 from tomqueue.errors import OutcomeUnknown, StoreUnavailable
 from tomqueue.service import boot_time
 from tomqueue.store.sql import SqlStore
+from tomqueue.transport import announcer
 from tomqueue.transport.base import Notification
 
 

@@ -1,4 +1,4 @@
-"""Commands that start processes: run, work, workoff; and the two hidden ones that these execute."""
+"""Commands that start processes: run, work, deferred, workoff; and the two hidden ones that these execute."""
 
 import logging
 import os
@@ -14,11 +14,11 @@ from tomqueue.cli.target import Target
 from tomqueue.daemon.child import leave, run_child
 from tomqueue.daemon.crew import Place
 from tomqueue.daemon.description import Description
-from tomqueue.daemon.spec import EXIT_DATABASE_AWAY, ChildSpec
+from tomqueue.daemon.spec import EXIT_DATABASE_AWAY, ChildSpec, Kind
 from tomqueue.daemon.supervisor import Supervisor
-from tomqueue.errors import StoreUnavailable, TomQueueError
+from tomqueue.errors import SettingsError, StoreUnavailable, TomQueueError
 from tomqueue.reporting import Reporting
-from tomqueue.settings import check_name
+from tomqueue.settings import Settings, check_name
 from tomqueue.store.open import ready_store
 from tomqueue.worker.board import MAX_SLOTS
 from tomqueue.worker.worker import WorkerOptions
@@ -28,6 +28,9 @@ __all__ = ["run_commands"]
 F = TypeVar("F", bound=Callable[..., Any])
 CORES = os.cpu_count() or 1
 UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
+
+
+with_json_logs = click.option("--json-logs", is_flag=True, help="Log one JSON object a line.")
 
 
 def size(_context: click.Context, _option: click.Parameter, value: str | None) -> int | None:
@@ -52,7 +55,7 @@ def worker_options(function: F) -> F:
         click.option("--max-jobs", type=click.IntRange(1), help="Replace a process after so many jobs."),
         click.option("--max-memory", metavar="SIZE", callback=size,
                      help="Replace a process between two jobs once it uses so much."),
-        click.option("--json-logs", is_flag=True, help="Log one JSON object a line."),
+        with_json_logs,
     )):  # fmt: skip
         function = option(function)
     return function
@@ -61,49 +64,77 @@ def worker_options(function: F) -> F:
 @click.command()
 @worker_options
 @click.pass_obj
-def run(target: Target, /, **options: Any) -> None:
-    """Run workers, and what goes with them, until TERM or Ctrl-C (twice: at once). HUP restarts one by one."""
-    supervise(target, until_idle=False, **options)
+def run(target: Target, /, *, json_logs: bool, **options: Any) -> None:
+    """Run workers, and with a broker a deferred process, until TERM or Ctrl-C (twice: at once). HUP restarts them."""
+
+    def places(settings: Settings) -> list[Place]:
+        return workers(until_idle=False, **options) + (announcer() if settings.broker_url else [])
+
+    supervise(target, places, json_logs=json_logs)
 
 
 @click.command()
 @worker_options
 @click.pass_obj
-def work(target: Target, /, **options: Any) -> None:
+def work(target: Target, /, *, json_logs: bool, **options: Any) -> None:
     """Run workers only."""
-    supervise(target, until_idle=False, **options)
+    supervise(target, lambda _settings: workers(until_idle=False, **options), json_logs=json_logs)
 
 
 @click.command()
 @worker_options
 @click.pass_obj
-def workoff(target: Target, /, **options: Any) -> None:
+def workoff(target: Target, /, *, json_logs: bool, **options: Any) -> None:
     """Run workers until nothing is ready."""
-    supervise(target, until_idle=True, **options)
+    supervise(target, lambda _settings: workers(until_idle=True, **options), json_logs=json_logs)
 
 
-def supervise(
-    target: Target, *, processes: int, threads: int, queues: str | None, max_jobs: int | None, max_memory: int | None,
-    json_logs: bool, until_idle: bool,
-) -> None:  # fmt: skip
-    """Become the supervisor of worker processes."""
+@click.command()
+@with_json_logs
+@click.pass_obj
+def deferred(target: Target, /, *, json_logs: bool) -> None:
+    """Run only the process that announces to the broker what becomes due. One leads at a time, others stand by."""
+
+    def places(settings: Settings) -> list[Place]:
+        if not settings.broker_url:
+            raise SettingsError("no broker: set broker_url; without one the workers find what is due by themselves")
+        return announcer()
+
+    supervise(target, places, json_logs=json_logs)
+
+
+def announcer() -> list[Place]:
+    """Return the place of a deferred process."""
+    return [Place(WorkerOptions(), kind=Kind.DEFERRED)]
+
+
+def workers(
+    *, processes: int, threads: int, queues: str | None, max_jobs: int | None, max_memory: int | None, until_idle: bool
+) -> list[Place]:
+    """Return the places of worker processes."""
+    options = WorkerOptions(
+        queues=queue_names(queues), threads=threads, max_jobs=max_jobs, max_memory=max_memory, until_idle=until_idle,
+    )  # fmt: skip
+    return [Place(options) for _ in range(processes)]
+
+
+def supervise(target: Target, places: Callable[[Settings], list[Place]], *, json_logs: bool) -> None:
+    """Become the supervisor of the processes that ``places`` names for the application's settings."""
     if target.app_spec is None:
         target.app()  # says how to name an application
     app, level = str(target.app_spec), target.log_level or "info"
     configure_logs(level, as_json=json_logs)
-    options = WorkerOptions(
-        queues=queue_names(queues), threads=threads, max_jobs=max_jobs, max_memory=max_memory, until_idle=until_idle,
-    )  # fmt: skip
     settings = described(app).wait()
+    to_fill = places(settings)
     reporting = Reporting(logging.getLogger("tomqueue"))
     base = [*ourselves(app, level), "child", *(["--json-logs"] if json_logs else [])]
     store = ready_store(settings)
     try:
         supervisor = Supervisor(
-            store, settings, [Place(options) for _ in range(processes)], lambda spec: [*base, spec.encoded()],
+            store, settings, to_fill, lambda spec: [*base, spec.encoded()],
             reporting.logger, report=reporting.report, describe=lambda: described(app),
         )  # fmt: skip
-        reporting.logger.info("starting %d processes", processes)
+        reporting.logger.info("starting %d processes", len(to_fill))
         if not supervisor.run():
             raise TomQueueError("the processes could not be started; they wrote why above")
     finally:
@@ -141,7 +172,7 @@ def describe(target: Target, descriptor: int) -> None:
 @click.argument("spec")
 @click.pass_obj
 def child(target: Target, spec: str, *, json_logs: bool) -> None:
-    """Be one worker process."""
+    """Be one child process."""
     configure_logs(target.log_level or "info", as_json=json_logs)
     try:
         run_child(target.app().tools(), ChildSpec.decoded(spec))
@@ -151,4 +182,4 @@ def child(target: Target, spec: str, *, json_logs: bool) -> None:
     leave()
 
 
-run_commands: list[click.Command] = [run, work, workoff, describe, child]
+run_commands: list[click.Command] = [run, work, deferred, workoff, describe, child]

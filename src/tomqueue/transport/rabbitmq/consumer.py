@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from tomqueue.reporting import Reporting
 from tomqueue.settings import Settings
-from tomqueue.transport.base import Delivery
+from tomqueue.transport.base import Delivery, Notification
 from tomqueue.transport.rabbitmq.connection import Link
 from tomqueue.transport.rabbitmq.hand import Hand
 from tomqueue.transport.rabbitmq.subscription import Subscription
@@ -62,6 +62,10 @@ class RabbitConsumer:
             self._flush_soon()
         return done is not False
 
+    def doubtful(self) -> list[Notification]:
+        """Return, once, what was put back by a channel that was lost."""
+        return self._hand.doubtful()
+
     def suspend(self) -> None:
         """Close the channel: the broker puts all that is not settled back at the head of its queue, in order."""
         if not self._subscription.suspended:
@@ -93,6 +97,8 @@ class RabbitConsumer:
             self._closed = True
             self._link.post(self._subscription.flush)
             self._link.stop()
+            if self._link.closed_cleanly:
+                self._hand.proved(self._hand.put_back_so_far)
             self._hand.lose()
         self.wake()
 

@@ -32,6 +32,9 @@ class Hand:
         self._open: dict[int, Envelope] = {}
         self._acked: list[int] = []
         self._requeued: list[int] = []
+        self._put_back: list[Notification] = []
+        self._proved = 0
+        self._doubtful: list[Notification] = []
         self._newest = 0
         self._lost = 0
 
@@ -66,6 +69,8 @@ class Hand:
             if envelope is None:
                 return False if delivery.tag <= self._lost else None
             envelope.requeue |= requeue
+            if requeue:
+                self._put_back.append(delivery.notification)
             envelope.left -= 1
             if envelope.left:
                 return None
@@ -82,6 +87,24 @@ class Hand:
         with self.changed:
             for delivery in self._shelves.clear(queue):
                 self.settle(delivery, requeue=True)
+
+    @property
+    def put_back_so_far(self) -> int:
+        """How many deliveries were ever put back."""
+        return self._proved + len(self._put_back)
+
+    def proved(self, so_far: int) -> None:
+        """Take note that the channel lived when it had put back ``so_far``."""
+        with self.changed:
+            fresh = max(0, so_far - self._proved)
+            del self._put_back[:fresh]
+            self._proved += fresh
+
+    def doubtful(self) -> list[Notification]:
+        """Return, once, what was put back by a channel that was lost before it could prove that it had lived."""
+        with self.changed:
+            doubtful, self._doubtful = self._doubtful, []
+            return doubtful
 
     def settled(self) -> tuple[list[int], list[int]]:
         """Return the tags to ack and to requeue, once."""
@@ -103,3 +126,6 @@ class Hand:
             self.forget()
             self._acked.clear()
             self._requeued.clear()
+            self._doubtful += self._put_back
+            self._proved = self.put_back_so_far
+            self._put_back.clear()

@@ -95,6 +95,18 @@ class Subscription:
         for tag in requeued:
             channel.basic_nack(tag, requeue=True)
         self._ledger.settled(requeued)
+        if requeued:
+            self._prove(channel)
+
+    def _prove(self, channel: Any) -> None:
+        """Ask for an answer that comes only if the channel lived when it put things back."""
+        so_far = self._hand.put_back_so_far
+
+        def answered(_frame: Any) -> None:
+            if channel is self._channel:
+                self._hand.proved(so_far)
+
+        channel.basic_qos(prefetch_count=self._prefetch, callback=answered)
 
     # The channel -----------------------------------------------------------------------------------------
 
@@ -184,6 +196,8 @@ class Subscription:
     def _closed(self, channel: Any, reason: Any) -> None:
         if channel is not self._channel:
             return
+        if isinstance(reason, ChannelClosedByClient):  # its answer came after all that was put back
+            self._hand.proved(self._hand.put_back_so_far)
         self._without_channel()
         if self._connection is None or not self._connection.is_open:
             return

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from tomqueue.errors import OutcomeUnknown
 from tomqueue.job import checksum_of
 from tomqueue.service import boot_time
 from tomqueue.store.announcing import AnnouncedRow
+from tomqueue.store.base import Announced
 from tomqueue.store.sql import SqlStore
 from tomqueue.transport.base import Notification, Publisher
 
@@ -16,6 +17,7 @@ __all__ = ["Announcer"]
 DOUBT = 2.0
 """A transaction may still commit at the server so many seconds after its client lost the connection."""
 SETTLE_EVERY = 0.25
+SOON = timedelta(seconds=1)
 
 
 @dataclass(slots=True)
@@ -51,6 +53,14 @@ class Announcer:
         self._publish(rows)
         self.know_queues()
         return len(rows)
+
+    def look(self, limit: int = 500) -> Announced:
+        """Announce what is due, most urgent first: for a worker that looks itself because the broker is away."""
+        self.settle()
+        rows, now = self._store.coming(SOON, limit), self._now()
+        due = [row.id for row in rows if row.run_at <= now]
+        count = self.announce(due[:limit])
+        return Announced(count, min((row.run_at for row in rows if row.run_at > now), default=None))
 
     def settle(self) -> None:
         """Publish what announcements changed whose outcome was unknown: read by key, until no more can come of them."""
