@@ -9,7 +9,6 @@ Each figure is the median of its rounds; compare figures of one run only.
 
 import os
 import random
-import resource
 import statistics
 import subprocess
 import sys
@@ -23,10 +22,13 @@ import click
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests.rabbitmq_server import rabbitmq
+from tests.rabbitmq_server import Broker, rabbitmq
 from tests.servers import fresh_database, mariadb, postgres
 
 SERVERS = {"postgres": postgres, "mariadb": mariadb}
+BROKERS: list[Broker] = []
+"""The private RabbitMQ, if there is one."""
+NEWS = "tomqueue.default.normal"
 HERE = Path(__file__).parent
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -42,11 +44,13 @@ def main(database_url: str | None, server: str | None, broker: bool, jobs: int, 
         if server:
             database_url = servers.enter_context(fresh_database(servers.enter_context(SERVERS[server]())))
         if broker:
-            os.environ["TOMQUEUE_BROKER_URL"] = servers.enter_context(rabbitmq()).url
-        measure(database_url, jobs, rounds)
+            node = servers.enter_context(rabbitmq())
+            os.environ["TOMQUEUE_BROKER_URL"] = node.url
+            BROKERS.append(node)
+        measure(database_url, jobs, rounds, broker=broker)
 
 
-def measure(database_url: str | None, jobs: int, rounds: int) -> None:
+def measure(database_url: str | None, jobs: int, rounds: int, *, broker: bool) -> None:
     with tempfile.TemporaryDirectory(prefix="tomqueue-benchmark-") as folder:
         os.environ["TOMQUEUE_DATABASE_URL"] = database_url or f"sqlite:///{folder}/jobs.db"
         os.environ["BENCHMARK_STARTS"] = f"{folder}/starts"
@@ -55,15 +59,20 @@ def measure(database_url: str | None, jobs: int, rounds: int) -> None:
         print("| what | median | all rounds |\n|---|---|---|")
         row("enqueue one by one, own transaction", "jobs/s", rounds, lambda: enqueue_singly(2_000))
         row("enqueue_many", "jobs/s", rounds, lambda: enqueue_in_bulk(jobs))
-        rates, cpu = zip(*(drain(jobs) for _ in range(rounds)), strict=True)
-        print_row("drain, 1 worker process", "jobs/s", list(rates))
-        print_row("CPU per job, worker and supervisor", "µs", list(cpu))
+        show_drain("enqueued in bulk", [drain(jobs, enqueue_in_bulk) for _ in range(rounds)])
+        if broker:
+            show_drain("enqueued one by one", [drain(jobs, enqueue_singly) for _ in range(rounds)])
         idle_worker, idle_supervisor = idle(10.0)
         print_row("idle worker", "% of a core", [idle_worker])
         print_row("idle supervisor", "% of a core", [idle_supervisor])
         latencies = latency(300, Path(folder) / "starts")
         print_row("enqueue → start, p50", "ms", [percentile(latencies, 50)])
         print_row("enqueue → start, p99", "ms", [percentile(latencies, 99)])
+
+
+def show_drain(how: str, results: list[tuple[float, float]]) -> None:
+    print_row(f"drain, 1 worker process, {how}", "jobs/s", [rate for rate, _ in results])
+    print_row("CPU per job, worker and supervisor", "µs", [cpu for _, cpu in results])
 
 
 def row(what: str, unit: str, rounds: int, measure: Callable[[], float]) -> None:
@@ -102,23 +111,22 @@ def enqueue_in_bulk(number: int) -> float:
     return number / (time.perf_counter() - began)
 
 
-def drain(number: int) -> tuple[float, float]:
-    """Return jobs a second from the first to the last, and the CPU that each costs beyond starting and stopping."""
+def drain(number: int, enqueue: Callable[[int], float]) -> tuple[float, float]:
+    """Return jobs a second from the first to the last, and the CPU that each costs."""
     from bench_app import tq
 
-    clear()
-    empty = cpu_of(lambda: run("workoff", "-p", "1"))
-    enqueue_in_bulk(number)
-    before = cpu_of_children()
-    with started("workoff", "-p", "1") as process:
+    enqueue(number)
+    tq.close()  # all news is with the broker, if there is one
+    with started("work", "-p", "1") as process:
         while tq.jobs.count() == number:
             time.sleep(0.002)
-        began, left = time.perf_counter(), tq.jobs.count()
+        pids = [process.pid, *children_of(process.pid)]
+        began, left, cpu = time.perf_counter(), tq.jobs.count(), sum(map(cpu_ticks, pids))
         while tq.jobs.count():
             time.sleep(0.01)
         ended = time.perf_counter()
-        process.wait()
-    return left / (ended - began), (cpu_of_children() - before - empty) / number * 1e6
+        cpu = sum(map(cpu_ticks, pids)) - cpu
+    return left / (ended - began), cpu / CLOCK_TICKS / left * 1e6
 
 
 def idle(seconds: float) -> tuple[float, float]:
@@ -156,7 +164,13 @@ def latency(number: int, starts: Path) -> list[float]:
 
 
 def clear() -> None:
+    from bench_app import tq
+
     run("clear", "--yes")
+    tq.close()
+    for broker in BROKERS:
+        if NEWS in broker.ctl("list_queues", "name"):
+            broker.ctl("purge_queue", NEWS)
 
 
 def command(*words: str) -> list[str]:
@@ -174,17 +188,6 @@ def started(*words: str) -> Iterator["subprocess.Popen[bytes]"]:
             yield process
         finally:
             process.terminate()
-
-
-def cpu_of_children() -> float:
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
-
-
-def cpu_of(work: Callable[[], None]) -> float:
-    before = cpu_of_children()
-    work()
-    return cpu_of_children() - before
 
 
 def children_of(pid: int) -> list[int]:

@@ -177,8 +177,10 @@ class Intake:
 
     def _receive(self) -> int:
         """Claim what deliveries tell of, until there is something to start or no delivery is left."""
-        while deliveries := self._again() or self._consumer.receive(min(self._batch.size(), self._board.room)):
-            if found := self._claim(deliveries):
+        while not self._halt.is_set():
+            deliveries = self._again() or self._consumer.receive(min(self._batch.size(), self._board.room))
+            found = self._claim(deliveries) if deliveries else 0
+            if found or not deliveries:
                 return found
         return 0
 
