@@ -119,8 +119,8 @@ class TomQueue:
 
     @property
     def jobs(self) -> Jobs:
-        """Look at jobs, retry, cancel and delete them."""
-        return Jobs(lambda: self._parts.catalog)
+        """Look at jobs, retry, cancel, delete and publish them."""
+        return Jobs(lambda: self._parts.catalog, lambda: self._parts.republisher)
 
     @property
     def logger(self) -> logging.Logger:

@@ -11,6 +11,7 @@ TomQueueError
 │   ├── StoreUnavailable     locked, full, read-only, gone: try again later
 │   ├── OutcomeUnknown       the connection broke during COMMIT: read the rows again
 │   └── SchemaError          tables missing, older or newer than this version
+├── PublishError             the broker did not take what had to be published
 ├── JobNotFound              no row has this id
 ├── JobStateError            the row's state does not allow what was asked
 ├── Parked                   this worker cannot read the job; it waits for one that can
@@ -44,6 +45,7 @@ __all__ = [
     "OutcomeUnknown",
     "Parked",
     "PayloadTooLarge",
+    "PublishError",
     "Retry",
     "SchemaError",
     "SettingsError",
@@ -64,6 +66,10 @@ class TomQueueError(Exception):
 
 class SettingsError(TomQueueError):
     """A setting, URL or option is wrong; the message names it and the cure."""
+
+
+class PublishError(TomQueueError):
+    """The broker did not take what had to be published: it is away, blocked, or refused it."""
 
 
 class DefinitionError(TomQueueError):

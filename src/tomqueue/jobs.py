@@ -1,10 +1,11 @@
-"""``tq.jobs``: look at jobs, retry, cancel and delete them. What the CLI can, Python can."""
+"""``tq.jobs``: look at jobs, retry, cancel, delete and publish them. What the CLI can, Python can."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from tomqueue.job import Job, State
 from tomqueue.store.catalog import Catalog, Filter
+from tomqueue.transport.republisher import DEFAULT_RATE, Republisher
 
 __all__ = ["Jobs"]
 
@@ -12,8 +13,9 @@ __all__ = ["Jobs"]
 class Jobs:
     """The jobs of one TomQueue. Each call is a short transaction of its own."""
 
-    def __init__(self, catalog: Callable[[], Catalog]) -> None:
+    def __init__(self, catalog: Callable[[], Catalog], republisher: Callable[[], Republisher]) -> None:
         self._catalog = catalog
+        self._republisher = republisher
 
     def get(self, job_id: int) -> Job:
         """Return a job; raises JobNotFound."""
@@ -49,3 +51,22 @@ class Jobs:
     def delete(self, job_id: int) -> None:
         """Delete a job that does not run."""
         self._catalog().delete(job_id)
+
+    def publish(self, job_id: int) -> None:
+        """Send the news of one ready job again. Raises JobStateError, SettingsError without a broker, PublishError."""
+        self._republisher().publish(job_id)
+
+    def republish(
+        self,
+        queues: Sequence[str] = (),
+        *,
+        older_than: timedelta | None = None,
+        rate: float = DEFAULT_RATE,
+        progress: Callable[[int], object] = lambda _: None,
+    ) -> int:
+        """Send the news of every ready job again, most urgent first, at most ``rate`` a second; return how many.
+
+        For a broker that is fresh or was failed over. ``queues`` empty means all; ``progress`` is called with each
+        piece's size. Raises SettingsError without a broker, and PublishError.
+        """
+        return self._republisher().republish(queues, older_than=older_than, rate=rate, progress=progress)

@@ -13,6 +13,7 @@ from tomqueue.store.sql import SqlStore
 from tomqueue.transport.base import Publisher, Transport
 from tomqueue.transport.polling import PollingTransport
 from tomqueue.transport.rabbitmq import RabbitTransport
+from tomqueue.transport.republisher import Republisher
 
 __all__ = ["Parts"]
 
@@ -60,6 +61,11 @@ class Parts:
             if self._publisher is None:
                 self._publisher = self.transport.publisher()
             return self._publisher
+
+    @property
+    def republisher(self) -> Republisher:
+        """What publishes ready jobs anew."""
+        return Republisher(self.store, self.publisher, pushes=self.transport.pushes)
 
     def supervisor_settings(self) -> Settings:
         """Return the settings with the database's URL in them, for a process that does not import the application."""

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from tests.conformance.jobs import BULK, FUTURE, HIGH, LOW, NORMAL, PAST, SERVERS, ago, change, insert, new, row, take
 from tomqueue.errors import OutcomeUnknown
 from tomqueue.settings import Settings
-from tomqueue.store.announcing import LARGE, AnnouncedRow, Upcoming
+from tomqueue.store.announcing import LARGE, AnnouncedRow, Place, Upcoming
 from tomqueue.store.catalog import Catalog
 from tomqueue.store.leases import Leases
 from tomqueue.store.open import open_store
@@ -223,3 +223,43 @@ def test_the_order_of_a_doubt_is_that_of_urgency(store: SqlStore) -> None:
     since = store.now()
     found = store.announce_news([bulk, high])
     assert store.announced_since([bulk, high], since) == found == sorted(found, key=attrgetter("priority"))
+
+
+def test_a_walk_renews_every_waiting_row_once(store: SqlStore) -> None:
+    """In the order of their stamps, in pieces, also where many have the same one; the new stamp is of one piece."""
+    jobs = insert(store, *(new() for _ in range(7)))
+    for job in jobs[:2]:
+        change(store, job, announced_at=PAST)
+    change(store, jobs[3], held=True)
+    change(store, jobs[4], locked_by=9, claim_token=9)
+    place: Place | None = Place("default", NORMAL, before=store.now())
+    pieces = []
+    while place is not None:
+        rows, place = store.renew(place, 2)
+        pieces.append(rows)
+    renewed = [one.id for piece in pieces for one in piece]
+    assert renewed[:2] == jobs[:2]
+    assert sorted(renewed) == [jobs[0], jobs[1], jobs[2], jobs[5], jobs[6]]
+    assert all(row(store, one.id).announced_at == one.stamp for piece in pieces for one in piece)
+    assert all(len({one.stamp for one in piece}) <= 1 for piece in pieces)
+
+
+def test_a_walk_passes_over_what_was_announced_after_it_began(store: SqlStore) -> None:
+    """Also what is of another queue or priority, or too young."""
+    old, young = insert(store, new(), new())
+    insert(store, new("greet", "mailers"), new(priority=HIGH))
+    change(store, old, created_at=PAST)
+    began = store.now()
+    insert(store, new())
+    rows, place = store.renew(Place("default", NORMAL, before=began, created_before=began - timedelta(hours=1)), 10)
+    assert ([one.id for one in rows], place) == ([old], None)
+    rows, _ = store.renew(Place("default", NORMAL, before=began), 10)
+    assert [one.id for one in rows] == [young]
+
+
+@pytest.mark.parametrize(("values", "renewed"), [({"attempts": 1}, 1), ({"announced_at": None}, 0), ({"held": True}, 0)])
+def test_one_row_is_renewed_if_it_waits(store: SqlStore, values: dict[str, object], renewed: int) -> None:
+    """An announced one that nobody runs."""
+    (job,) = insert(store, new())
+    change(store, job, **values)
+    assert len(store.renew_one(job)) == renewed

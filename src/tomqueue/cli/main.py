@@ -10,6 +10,7 @@ from tomqueue.cli.commands.explain import explain
 from tomqueue.cli.commands.health import check, stats, workers
 from tomqueue.cli.commands.jobs import clear, jobs
 from tomqueue.cli.commands.queues import queues
+from tomqueue.cli.commands.republish import republish
 from tomqueue.cli.commands.run import run_commands
 from tomqueue.cli.commands.schema import migrate
 from tomqueue.cli.logs import configure_logs
@@ -110,7 +111,7 @@ def command(ctx: click.Context, app: str | None, database_url: str | None, log_l
     ctx.call_on_close(ctx.obj.close)
 
 
-for one in (migrate, *run_commands, jobs, queues, workers, stats, check, explain, clear):
+for one in (migrate, *run_commands, jobs, queues, workers, stats, check, explain, republish, clear):
     command.add_command(one)
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, select
 from tomqueue.job import Claimed, NewJob
 from tomqueue.settings import Settings
 from tomqueue.store import announcing, rows
-from tomqueue.store.announcing import AnnouncedRow, Upcoming
+from tomqueue.store.announcing import AnnouncedRow, Place, Upcoming
 from tomqueue.store.base import Announced, Answer, Delete, Ending, Inserted, Release, Want
 from tomqueue.store.liveness import LiveLocks
 from tomqueue.store.schema import Tables, tables
@@ -234,6 +234,16 @@ class SqlStore(Transactions):
         new = self.now()
         with self.writing() as connection:
             return new, announcing.restamp(connection, self.tables.jobs, ids, old, new)
+
+    def renew(self, place: Place, limit: int) -> tuple[list[AnnouncedRow], Place | None]:
+        """Give the next ready rows of a walk a new stamp; return them, and where it goes on (None: nowhere)."""
+        new = self.now()
+        return self.write(lambda connection: announcing.renew(connection, self.tables.jobs, place, limit, new))
+
+    def renew_one(self, job_id: int) -> list[AnnouncedRow]:
+        """Give one row that is announced and waits a new stamp."""
+        new = self.now()
+        return self.write(lambda connection: announcing.renew_one(connection, self.tables.jobs, job_id, new))
 
     def announce_news(self, ids: Sequence[int]) -> list[AnnouncedRow]:
         """Stamp those of ``ids`` that are due and unannounced, with the database's clock.

@@ -37,6 +37,12 @@ class Publisher(Protocol):
     def publish(self, notifications: Sequence[Notification]) -> None:
         """Send news of committed rows. Never raises and never waits: what is lost is found in the database."""
 
+    def connect(self, seconds: float) -> bool:
+        """Say whether the broker takes news now, or within so many seconds."""
+
+    def flush(self, seconds: float) -> int:
+        """Wait, at most so many seconds, until the broker has confirmed all; return how many messages are left."""
+
     def close(self) -> None:
         """Send what is still buffered, within a bound, and end."""
 

@@ -41,6 +41,14 @@ class MemoryPublisher:
                 self._transport.lines[notification.queue, notification.priority].append(notification)
             self._transport.news.notify_all()
 
+    def connect(self, seconds: float) -> bool:  # noqa: ARG002 - nothing to wait for
+        """Say whether anybody takes news."""
+        return True
+
+    def flush(self, seconds: float) -> int:  # noqa: ARG002 - nothing to wait for
+        """Return nothing: there is nothing under way."""
+        return 0
+
     def close(self) -> None:
         """Nothing is buffered."""
 

@@ -41,6 +41,14 @@ class SilentPublisher:
     def publish(self, notifications: Sequence[Notification]) -> None:
         """Do nothing."""
 
+    def connect(self, seconds: float) -> bool:  # noqa: ARG002 - nothing to wait for
+        """Say whether anybody takes news."""
+        return False
+
+    def flush(self, seconds: float) -> int:  # noqa: ARG002 - nothing to wait for
+        """Return nothing: there is nothing under way."""
+        return 0
+
     def close(self) -> None:
         """Do nothing."""
 

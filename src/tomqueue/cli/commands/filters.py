@@ -11,7 +11,7 @@ from tomqueue.job import State
 from tomqueue.store.catalog import Filter
 from tomqueue.times import duration, span
 
-__all__ = ["JOB_ID", "described", "filtered"]
+__all__ = ["JOB_ID", "described", "filtered", "span_of_time"]
 
 JOB_ID = click.IntRange(1, 2**63 - 1)
 """What the database can give out as an id."""

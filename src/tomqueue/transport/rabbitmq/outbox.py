@@ -55,6 +55,11 @@ class Outbox:
     def __len__(self) -> int:
         return self._count
 
+    @property
+    def parcels(self) -> int:
+        """How many messages wait."""
+        return len(self._parcels)
+
     def put(self, parcels: Iterable[Parcel]) -> int:
         """Add at the end; return how many notifications were dropped at the front."""
         with self._lock:

@@ -59,6 +59,16 @@ class Publication:
         self._refused: deque[Parcel] = deque()
         self._unroutable = Seldom()
 
+    @property
+    def takes_news(self) -> bool:
+        """Whether the broker is there and takes what is published."""
+        return self._ready and not self._blocked
+
+    @property
+    def unconfirmed(self) -> int:
+        """How many messages wait, or are under way."""
+        return self._outbox.parcels + len(self._under_way) + self._restamping + len(self._refused)
+
     # The connection --------------------------------------------------------------------------------------
 
     def opened(self, connection: Any) -> None:

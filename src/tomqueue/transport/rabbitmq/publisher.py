@@ -32,13 +32,18 @@ class RabbitPublisher:
         """Send news, soon."""
         if not notifications or self._closed:
             return
-        sender = self._senders.get(os.getpid())
-        if sender is None:  # setdefault is atomic: of two threads that come here, one wins
-            sender = self._senders.setdefault(os.getpid(), Sender(self._store, self._settings, self._reporting))
         try:
-            sender.send(notifications)
+            self._sender().send(notifications)
         except Exception as error:  # noqa: BLE001 - the rows are committed: nothing may reach the caller
             self._reporting.report(error)
+
+    def connect(self, seconds: float) -> bool:
+        """Say whether the broker takes news now, or within so many seconds."""
+        return self._sender().connect(seconds)
+
+    def flush(self, seconds: float) -> int:
+        """Wait until everything is confirmed; return how many messages are not."""
+        return self._sender().flush(seconds)
 
     def close(self) -> None:
         """Send what is still buffered, for at most ``flush_seconds``, and end."""
@@ -47,3 +52,9 @@ class RabbitPublisher:
         sender = self._senders.get(os.getpid())
         if sender is not None:
             sender.close()
+
+    def _sender(self) -> Sender:
+        sender = self._senders.get(os.getpid())
+        if sender is None:  # setdefault is atomic: of two threads that come here, one wins
+            sender = self._senders.setdefault(os.getpid(), Sender(self._store, self._settings, self._reporting))
+        return sender

@@ -1,9 +1,11 @@
 """The publisher of one process: an outbox, and the thread that empties it."""
 
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 from tomqueue.reporting import Reporting
+from tomqueue.service import boot_time
 from tomqueue.settings import Settings
 from tomqueue.store.base import Store
 from tomqueue.transport.base import Notification
@@ -14,6 +16,9 @@ from tomqueue.transport.rabbitmq.repairs import Repairs
 from tomqueue.transport.rabbitmq.seldom import Seldom
 
 __all__ = ["Sender"]
+
+
+LOOK_EVERY = 0.01
 
 
 class Sender:
@@ -41,11 +46,20 @@ class Sender:
                 "its jobs are found in the database",
                 self._settings.publish_buffer, self._dropped.count,
             )  # fmt: skip
-        if not self._started:
-            self._start()
+        self._start()
         if not self._pumping:
             self._pumping = True
             self._link.post(self._pump)
+
+    def connect(self, seconds: float) -> bool:
+        """Say whether the broker takes news now, or within so many seconds."""
+        self._start()
+        return wait_until(lambda: self._publication.takes_news, seconds)
+
+    def flush(self, seconds: float) -> int:
+        """Wait until everything is confirmed; return how many messages are not."""
+        wait_until(lambda: not self._publication.unconfirmed, seconds)
+        return self._publication.unconfirmed
 
     def close(self) -> None:
         """Wait a while for what is not with the broker yet, unless that is away, and end."""
@@ -56,6 +70,8 @@ class Sender:
             self._repairs.stop()
 
     def _start(self) -> None:
+        if self._started:
+            return
         with self._starting:
             if not self._started:
                 self._link.start()
@@ -65,3 +81,13 @@ class Sender:
     def _pump(self) -> None:
         self._pumping = False
         self._publication.pump()
+
+
+def wait_until(condition: Callable[[], object], seconds: float) -> bool:
+    """Wait for what another thread does; say whether it has come."""
+    give_up = boot_time() + seconds
+    while not condition():
+        if boot_time() > give_up:
+            return False
+        time.sleep(LOOK_EVERY)
+    return True
