@@ -65,6 +65,12 @@ def broker(node: Broker) -> Broker:
 
 
 @pytest.fixture
+def prefix() -> str:
+    """Give a start of names for a node of our own, where nothing needs to be deleted."""
+    return f"test-{secrets.token_hex(6)}"
+
+
+@pytest.fixture
 def postgres_url(postgres_server: str) -> Iterator[str]:
     """Give the URL of an empty PostgreSQL database, this test's own."""
     with fresh_database(postgres_server) as url:

@@ -11,6 +11,7 @@ TomQueueError
 │   ├── StoreUnavailable     locked, full, read-only, gone: try again later
 │   ├── OutcomeUnknown       the connection broke during COMMIT: read the rows again
 │   └── SchemaError          tables missing, older or newer than this version
+├── BrokerUnavailable        RabbitMQ cannot be asked; jobs go on without it
 ├── PublishError             the broker did not take what had to be published
 ├── JobNotFound              no row has this id
 ├── JobStateError            the row's state does not allow what was asked
@@ -33,6 +34,7 @@ from datetime import timedelta
 
 __all__ = [
     "ArgumentsError",
+    "BrokerUnavailable",
     "ClaimLost",
     "DefinitionError",
     "Discard",
@@ -66,6 +68,10 @@ class TomQueueError(Exception):
 
 class SettingsError(TomQueueError):
     """A setting, URL or option is wrong; the message names it and the cure."""
+
+
+class BrokerUnavailable(TomQueueError):
+    """RabbitMQ cannot be asked: it is away, or refuses us. Jobs are enqueued and run without it."""
 
 
 class PublishError(TomQueueError):

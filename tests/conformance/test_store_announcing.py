@@ -257,7 +257,9 @@ def test_a_walk_passes_over_what_was_announced_after_it_began(store: SqlStore) -
     assert [one.id for one in rows] == [young]
 
 
-@pytest.mark.parametrize(("values", "renewed"), [({"attempts": 1}, 1), ({"announced_at": None}, 0), ({"held": True}, 0)])
+@pytest.mark.parametrize(
+    ("values", "renewed"), [({"attempts": 1}, 1), ({"announced_at": None}, 0), ({"held": True}, 0)]
+)
 def test_one_row_is_renewed_if_it_waits(store: SqlStore, values: dict[str, object], renewed: int) -> None:
     """An announced one that nobody runs."""
     (job,) = insert(store, new())

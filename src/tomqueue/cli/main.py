@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from tomqueue.cli.commands.doctor import doctor
 from tomqueue.cli.commands.explain import explain
 from tomqueue.cli.commands.health import check, stats, workers
 from tomqueue.cli.commands.jobs import clear, jobs
@@ -111,7 +112,7 @@ def command(ctx: click.Context, app: str | None, database_url: str | None, log_l
     ctx.call_on_close(ctx.obj.close)
 
 
-for one in (migrate, *run_commands, jobs, queues, workers, stats, check, explain, republish, clear):
+for one in (migrate, *run_commands, jobs, queues, workers, stats, check, doctor, explain, republish, clear):
     command.add_command(one)
 
 

@@ -1,5 +1,7 @@
 """What the command works on: an application's TomQueue, or a database alone."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from tomqueue.store.leases import Leases
 from tomqueue.store.migrate import check_schema
 from tomqueue.store.open import masked
 from tomqueue.store.sql import SqlStore
+from tomqueue.transport.rabbitmq import Inspection
 
 __all__ = ["Target"]
 
@@ -75,6 +78,18 @@ class Target:
     def leases(self) -> Leases:
         """The worker processes."""
         return Leases(self.store)
+
+    @contextmanager
+    def broker(self) -> Iterator[Inspection | None]:
+        """Look at the broker; None without one. Raises BrokerUnavailable."""
+        if not self.tq.settings.broker_url:
+            yield None
+            return
+        inspection = Inspection(self.tq.settings)
+        try:
+            yield inspection
+        finally:
+            inspection.close()
 
     @property
     def place(self) -> str:

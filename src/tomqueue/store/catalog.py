@@ -154,6 +154,14 @@ class Catalog:
         with self._store.reading() as connection:
             return {row.queue: row[1] for row in connection.execute(statement.group_by(jobs.c.queue))}
 
+    def ready_by_priority(self) -> dict[tuple[str, int], int]:
+        """Count the ready jobs of each queue and priority that has any, paused queues too."""
+        jobs = self._jobs
+        statement = select(jobs.c.queue, jobs.c.priority, func.count()).where(self._in_state(State.READY))
+        with self._store.reading() as connection:
+            found = connection.execute(statement.group_by(jobs.c.queue, jobs.c.priority))
+            return {(queue, rank): count for queue, rank, count in found}
+
     def queues(self) -> list[QueueRow]:
         """Read every known queue with its counts."""
         with self._store.reading() as connection:

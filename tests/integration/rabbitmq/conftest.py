@@ -1,6 +1,5 @@
 """A publisher and a consumer on the shared RabbitMQ server, with a store on SQLite beside them."""
 
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,9 +43,3 @@ def consumer(transport: RabbitTransport) -> Iterator[RabbitConsumer]:
     connected(made)
     yield made
     made.close()
-
-
-@pytest.fixture
-def prefix() -> str:
-    """Give a start of names for a node of our own, where nothing needs to be deleted."""
-    return f"test-{secrets.token_hex(6)}"

@@ -1,0 +1,182 @@
+"""A look at the broker from outside, for people: over AMQP alone, so that no plugin is needed. It changes nothing."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import pika
+from pika.exceptions import AMQPError, ChannelClosedByBroker
+
+from tomqueue.errors import BrokerUnavailable
+from tomqueue.service import boot_time
+from tomqueue.settings import Settings
+from tomqueue.transport.rabbitmq.address import describe, parameters_of, place_of
+from tomqueue.transport.topology import PRIORITIES, Binding, Declaration, Exchange, Queue, Topology
+
+__all__ = ["Depth", "Inspection", "Node"]
+
+NOT_FOUND = 404
+ALARM_SECONDS = 2.0
+"""A broker that takes news confirms within milliseconds; one with an alarm never does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """The broker that we are connected to; ``seconds`` is what an answer takes."""
+
+    place: str
+    product: str
+    version: str
+    cluster: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """What the broker says of one of its queues: messages that nobody holds, and consumers."""
+
+    messages: int
+    consumers: int
+
+
+class Inspection:
+    """One connection to the broker. Raises BrokerUnavailable, with the reason and no password."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._topology = Topology(settings.prefix, settings.queue_type)
+        parameters = parameters_of(settings, "inspection")
+        parameters.blocked_connection_timeout = ALARM_SECONDS
+        self._place = place_of(settings)
+        self._logger = logging.getLogger("pika")
+        self._propagates = self._logger.propagate
+        self._logger.propagate = False  # what a look finds is for its caller to say
+        self._silence = logging.NullHandler()
+        self._logger.addHandler(self._silence)
+        try:
+            with self._translated():
+                self._connection = pika.BlockingConnection(parameters)
+        except BaseException:
+            self._speak()
+            raise
+
+    def close(self) -> None:
+        """End the connection."""
+        with suppress(AMQPError):
+            self._connection.close()
+        self._speak()
+
+    def node(self) -> Node:
+        """Say who answers."""
+        # pika keeps what the server says about itself in the connection behind the blocking one
+        said: dict[str, Any] = self._connection._impl.server_properties  # noqa: SLF001
+        began = boot_time()
+        with self._translated():
+            self._connection.channel().close()
+        return Node(
+            place=self._place, product=text_of(said, "product"), version=text_of(said, "version"),
+            cluster=text_of(said, "cluster_name"), seconds=(boot_time() - began) / 2,
+        )  # fmt: skip
+
+    def depths(self, queues: Iterable[str]) -> dict[tuple[str, int], Depth]:
+        """Read what waits, by queue and priority; a queue that is not there is left out."""
+        found: dict[tuple[str, int], Depth] = {}
+        for queue in queues:
+            if not self._topology.can_carry(queue):
+                continue
+            for rank in PRIORITIES:
+                depth = self._depth(self._topology.queue(queue, rank))
+                if depth is not None:
+                    found[queue, rank] = depth
+        return found
+
+    def missing(self, queues: Iterable[str]) -> list[str]:
+        """Return the names that should be there and are not."""
+        return [one.name for one in self._declarations(queues) if not self._is_there(one)]
+
+    def different(self, queues: Iterable[str]) -> list[tuple[str, str]]:
+        """Return what is there and was declared otherwise than the settings say, and the broker's words on it."""
+        different = []
+        for one in self._declarations(queues):
+            if not isinstance(one, Binding) and self._is_there(one):
+                try:
+                    self._declare(one, passive=False)
+                except ChannelClosedByBroker as error:
+                    different.append((one.name, error.reply_text))
+        return different
+
+    def alarm(self) -> str | None:
+        """Return why the broker takes no news, None when it does. Ask this last: an alarm stops our connection, too.
+
+        A message that no queue takes is sent: it comes back, or the broker says why it does not.
+        """
+        answers: list[str | None] = []
+        blocked = self._connection.add_on_connection_blocked_callback
+        blocked(lambda _connection, frame: answers.append(str(frame.method.reason)))
+        with self._translated():
+            channel = self._connection.channel()
+            channel.add_on_return_callback(lambda *_: answers.append(None))
+            channel.basic_publish(self._topology.work, "nobody.takes.this", b"", mandatory=True)
+            give_up = boot_time() + ALARM_SECONDS
+            while not answers and channel.is_open and boot_time() < give_up:
+                self._connection.process_data_events(time_limit=0.1)
+        if answers or not channel.is_open:  # closed: there is no exchange, nobody has published or consumed yet
+            return answers[0] if answers else None
+        return f"it did not answer within {ALARM_SECONDS:g} s"
+
+    def _speak(self) -> None:
+        self._logger.propagate = self._propagates
+        self._logger.removeHandler(self._silence)
+
+    # Parts --------------------------------------------------------------------------------------------
+
+    def _declarations(self, queues: Iterable[str]) -> list[Declaration]:
+        ours = [queue for queue in queues if self._topology.can_carry(queue)]
+        of_queues = [one for queue in ours for one in self._topology.of_queue(queue)]
+        return [one for one in (*self._topology.common(), *of_queues) if not isinstance(one, Binding)]
+
+    def _is_there(self, one: Declaration) -> bool:
+        try:
+            self._declare(one, passive=True)
+        except ChannelClosedByBroker as error:
+            if error.reply_code == NOT_FOUND:
+                return False
+            raise
+        return True
+
+    def _depth(self, name: str) -> Depth | None:
+        try:
+            answer = self._declare(Queue(name, {}), passive=True)
+        except ChannelClosedByBroker as error:
+            if error.reply_code == NOT_FOUND:
+                return None
+            raise
+        return Depth(answer.method.message_count, answer.method.consumer_count)
+
+    def _declare(self, one: Declaration, *, passive: bool) -> Any:
+        with self._translated():
+            channel = self._connection.channel()  # a refusal closes it
+            try:
+                if isinstance(one, Exchange):
+                    return channel.exchange_declare(one.name, one.type, passive=passive, durable=True)
+                assert isinstance(one, Queue)
+                return channel.queue_declare(one.name, passive=passive, durable=True, arguments=dict(one.arguments))
+            finally:
+                if channel.is_open:
+                    channel.close()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except ChannelClosedByBroker:
+            raise
+        except (AMQPError, OSError) as error:
+            raise BrokerUnavailable(f"RabbitMQ at {self._place} is away: {describe(error).text}") from error
+
+
+def text_of(said: dict[str, Any], name: str) -> str:
+    """Return what a server says of itself as text."""
+    value = said.get(name, "?")
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
