@@ -45,7 +45,7 @@ class Reader(Base):
 class SoldOut(Exception): ...
 
 
-@tq.job(queue="mails", priority="high")
+@tq.job(queue="mailers", priority="high")
 def confirm(order_id: int) -> None:
     """Send the confirmation of an order. The order is there: this job was committed together with it."""
     with Session(engine) as session:
@@ -55,7 +55,7 @@ def confirm(order_id: int) -> None:
         send(f"order-{order_id}", f"To: {order.address}\nThank you for your order {order_id}.\n")
 
 
-@tq.job(queue="mails", priority="low")
+@tq.job(queue="mailers", priority="low")
 def welcome(address: str) -> None:
     send(f"welcome-{address}", f"To: {address}\nWelcome to our newsletter.\n")
 
