@@ -230,7 +230,10 @@ class Intake:
         if self._consumer.asks_database or not (self._thorough or boot_time() - self._behind_at > BEHIND_EVERY):
             return 0
         self._behind_at = boot_time()
-        return self._take(ALL)
+        found = self._take(ALL)
+        if found and found == self._want.limit:
+            self._behind_at -= BEHIND_EVERY  # there may be more: a broker that lost all its news, for example
+        return found
 
     # The database asked in turn -----------------------------------------------------------------------
 

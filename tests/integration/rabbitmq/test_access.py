@@ -152,3 +152,19 @@ def test_a_user_who_may_not_declare_uses_what_is_there(
     assert "the right to configure it" in caplog.text
     consumer.close()
     publisher.close()
+
+
+def test_the_rights_of_the_production_page_are_enough(
+    store: SqlStore, broker: Broker, prefix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A user of its own who may do everything with names that start with the prefix, and nothing else."""
+    user, names = f"user-{prefix}", rf"^{prefix}\."
+    broker.ctl("add_user", user, "password")
+    broker.ctl("set_permissions", user, names, names, names)
+    transport = rabbit(store, broker.url.replace(f"{USER}:{broker.password}", f"{user}:password"), prefix)
+    publisher, consumer = transport.publisher(), connected(transport.consumer(lambda: ["default"]))
+    publisher.publish([news(1)])
+    assert ids(arriving(consumer, 1)) == [1]
+    assert caplog.text == ""
+    consumer.close()
+    publisher.close()
