@@ -1,21 +1,18 @@
 """What goes wrong around the deferred process: nothing ends it, nothing is lost, and it does not run hot."""
 
-import contextlib
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import make_url, select, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import select
 
 from tests.conformance.jobs import NORMAL, PAST, insert, new, row
-from tests.servers import administering
+from tests.server_admin import ServerAdmin
 from tomqueue.daemon import deferred as module
 from tomqueue.daemon import leadership
 from tomqueue.errors import OutcomeUnknown, StoreUnavailable
@@ -23,39 +20,6 @@ from tomqueue.service import boot_time
 from tomqueue.store.sql import SqlStore
 from tomqueue.transport import announcer
 from tomqueue.transport.base import Notification
-
-
-class ServerAdmin:
-    """A person at the server, who ends sessions and closes the database."""
-
-    def __init__(self, url: str) -> None:
-        self._url = make_url(url)
-        self._name = self._url.database
-        self._server = self._url.set(database="postgres" if "postgres" in url else "information_schema")
-
-    def end_sessions(self) -> None:
-        """End every session in the database."""
-        with administering(self._server) as connection:
-            if connection.dialect.name == "postgresql":
-                sessions = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name")
-                connection.execute(sessions, {"name": self._name})
-                return
-            sessions = text("SELECT id FROM information_schema.processlist WHERE db = :name")
-            for session in connection.execute(sessions, {"name": self._name}).scalars().all():
-                with contextlib.suppress(DBAPIError):  # it may have left meanwhile
-                    connection.execute(text(f"KILL {session}"))
-
-    @contextmanager
-    def closed(self) -> Iterator[None]:
-        """Keep everybody out of a PostgreSQL database, as while the server restarts."""
-        self._allow(allowed=False)
-        self.end_sessions()
-        yield
-        self._allow(allowed=True)
-
-    def _allow(self, *, allowed: bool) -> None:
-        with administering(self._server) as connection:
-            connection.execute(text(f"ALTER DATABASE {self._name} ALLOW_CONNECTIONS {allowed}"))
 
 
 @pytest.mark.parametrize("kind", ["postgres"], indirect=True)
