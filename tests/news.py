@@ -17,6 +17,7 @@ from tomqueue.transport.base import Consumer, Delivery, Notification, Publisher
 from tomqueue.transport.rabbitmq import RabbitTransport
 from tomqueue.transport.rabbitmq.consumer import RabbitConsumer
 from tomqueue.transport.rabbitmq.sender import Sender
+from tomqueue.worker.worker import Worker
 
 STAMP = datetime(2090, 1, 1, tzinfo=UTC)
 """In the future, so that it is never stale."""
@@ -78,6 +79,11 @@ def sender_of(publisher: Any) -> Sender:
     (sender,) = publisher._senders.values()
     assert isinstance(sender, Sender)
     return sender
+
+
+def is_served(worker: Worker) -> bool:
+    """Say whether a worker gets its news from the broker."""
+    return not worker._consumer.asks_database
 
 
 def is_sent(publisher: Any) -> bool:

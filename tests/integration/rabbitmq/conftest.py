@@ -43,3 +43,9 @@ def consumer(transport: RabbitTransport) -> Iterator[RabbitConsumer]:
     connected(made)
     yield made
     made.close()
+
+
+@pytest.fixture
+def only_by_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep a worker that is served by the broker from asking the database itself."""
+    monkeypatch.setattr("tomqueue.worker.intake.BEHIND_EVERY", 3600.0)

@@ -1,5 +1,6 @@
 """Who is let in, and how both sides make sure of each other."""
 
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.harness import happens
-from tests.news import arriving, connected, ids, news, rabbit
+from tests.news import PATIENCE, arriving, connected, ids, news, rabbit
 from tests.rabbitmq_server import Broker, Certificates, Options, rabbitmq
 from tests.servers import USER
 from tomqueue.errors import SettingsError
@@ -168,3 +169,17 @@ def test_the_rights_of_the_production_page_are_enough(
     assert caplog.text == ""
     consumer.close()
     publisher.close()
+
+
+def test_an_end_while_it_connects_leaves_nothing_open(store: SqlStore) -> None:
+    """Somebody accepts the connection and says nothing: whoever gives up waiting closes it."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(PATIENCE)
+        port = silent.getsockname()[1]
+        consumer = rabbit(store, f"amqp://127.0.0.1:{port}", "test").consumer(lambda: ["default"])
+        peer, _ = silent.accept()
+        with peer:
+            peer.settimeout(PATIENCE)
+            assert peer.recv(8) == b"AMQP\x00\x00\x09\x01"
+            consumer.close()
+            assert peer.recv(8) == b""

@@ -3,7 +3,6 @@
 docs/explanation/lessons.md tells which line of it each test is about.
 """
 
-import os
 import signal
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from tests.harness import Reporter, happens, make_app, work, working
 from tests.integration.transactional_enqueue.application import install
-from tests.news import arriving, connected, ids, is_sent, waiting_in
+from tests.news import arriving, connected, ids, is_sent, is_served, waiting_in
 from tests.rabbitmq_server import Broker
 from tomqueue import TomQueue
 from tomqueue.definition import Definition
@@ -55,12 +54,6 @@ def make(tmp_path: Path, prefix: str) -> Iterator[MakeApp]:
         tq.close()
 
 
-@pytest.fixture
-def only_by_news(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep a worker that is served by the broker from asking the database itself."""
-    monkeypatch.setattr("tomqueue.worker.intake.BEHIND_EVERY", 3600.0)
-
-
 def noting(tq: TomQueue) -> tuple[list[int], Definition[..., ..., None]]:
     """Declare a job that writes its number down."""
     ran: list[int] = []
@@ -75,11 +68,6 @@ def noting(tq: TomQueue) -> tuple[list[int], Definition[..., ..., None]]:
 def is_published(tq: TomQueue) -> bool:
     """Say whether the broker has all news of an application."""
     return is_sent(tq.tools().publisher)
-
-
-def is_served(worker: Any) -> bool:
-    """Say whether a worker gets its news from the broker."""
-    return not worker._consumer.asks_database
 
 
 def test_news_from_before_any_worker_waits_for_the_first(
@@ -147,7 +135,7 @@ def test_thousands_of_enqueues_keep_one_channel(make: MakeApp, broker: Broker, p
 
 def test_an_application_boots_while_the_broker_is_away(make: MakeApp) -> None:
     """It enqueues and works by its database alone."""
-    tq = make(f"amqp://127.0.0.1:{os.getpid() % 1000 + 1}")
+    tq = make("amqp://127.0.0.1:1")
     ran, note = noting(tq)
     note.enqueue(1)
     with working(tq.tools()):

@@ -15,7 +15,7 @@ from pika.exceptions import ChannelClosedByBroker
 
 from tests.harness import PATIENCE, Reporter, change, happens, make_app, row, working
 from tests.integration.transactional_enqueue.application import install
-from tests.news import raw_channel, waiting_in
+from tests.news import is_served, raw_channel, waiting_in
 from tests.rabbitmq_server import Broker
 from tests.server_admin import ServerAdmin
 from tomqueue import TomQueue
@@ -24,18 +24,13 @@ from tomqueue.daemon.leadership import Leadership
 from tomqueue.store.leases import Leases
 from tomqueue.worker.worker import Worker
 
+pytestmark = pytest.mark.usefixtures("only_by_news")
 TOO_LONG = """
 application:set_env(rabbit, consumer_timeout, 1000), application:set_env(rabbit, channel_tick_interval, 500).
 """
 AS_USUAL = """
 application:set_env(rabbit, consumer_timeout, 1800000), application:set_env(rabbit, channel_tick_interval, 60000).
 """
-
-
-@pytest.fixture(autouse=True)
-def only_by_news(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep a worker that is served by the broker from asking the database itself."""
-    monkeypatch.setattr("tomqueue.worker.intake.BEHIND_EVERY", 3600.0)
 
 
 @pytest.fixture
@@ -67,11 +62,6 @@ def served(tq: TomQueue) -> Iterator[Worker]:
     with working(tq.tools()) as worker:
         assert happens(lambda: is_served(worker))
         yield worker
-
-
-def is_served(worker: Worker) -> bool:
-    """Say whether a worker gets its news from the broker."""
-    return not worker._consumer.asks_database
 
 
 @contextmanager

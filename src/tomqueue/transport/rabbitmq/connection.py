@@ -124,12 +124,18 @@ class Link:
         while not self._ended:
             try:
                 self._loop.start()
-                with self._over:
-                    self._ended = True
+                self._end()
             except Exception as error:  # noqa: BLE001 - reported; the connection is made anew
+                if self._stopping and not self._open:  # pika stumbles over the end of what it is still opening
+                    self._end()
+                    break
                 self._reporting.report(error)
                 self.restart(error)
         self._loop.close()
+
+    def _end(self) -> None:
+        with self._over:
+            self._ended = True
 
     def _tick(self) -> None:
         self._loop.call_later(1.0, self._tick)
@@ -196,11 +202,11 @@ class Link:
         self._stopping = True
         self._loop.call_later(CLOSE_SECONDS, self._loop.stop)
         connection = self._connection
-        if connection is None or not self._open:
+        if connection is None:
             self._loop.stop()
             return
         try:
-            connection.close()
+            connection.close()  # one that is not open yet as well: its socket is
         except AMQPError:
             self._loop.stop()
 
