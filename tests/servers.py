@@ -47,24 +47,30 @@ def postgres() -> Iterator[str]:
     if given := os.environ.get("TOMQUEUE_TEST_POSTGRES_URL"):
         yield given
         return
-    initdb, server = program("initdb"), program("postgres")
     with private_directory("postgres") as (directory, user):
-        url = private_url("postgresql+psycopg", database="postgres")
-        write(Path(directory, "password"), str(url.password), user)
-        prepare = [initdb, "--pgdata=data", f"--username={USER}", "--pwfile=password", "--auth=password"]
-        prepare += ["--encoding=UTF8", "--no-locale"]
-        serve = [server, "-D", "data", "-p", str(url.port), *_postgres_settings()]
-        # SIGINT is PostgreSQL's fast shutdown: it disconnects clients instead of waiting for them.
-        plan = Plan(directory, [prepare, serve], signal.SIGINT, user)
+        url, plan = postgres_plan(directory, user)
         with running(plan, lambda: answers(url)):
             yield as_text(url)
 
 
-def _postgres_settings() -> Iterator[str]:
+def postgres_plan(directory: str, user: str | None) -> tuple[URL, Plan]:
+    """Return the address of a PostgreSQL server to be, and how it is made and run."""
+    initdb, server = program("initdb"), program("postgres")
+    url = private_url("postgresql+psycopg", database="postgres")
+    write(Path(directory, "password"), str(url.password), user)
+    prepare = [initdb, "--pgdata=data", f"--username={USER}", "--pwfile=password", "--auth=password"]
+    prepare += ["--encoding=UTF8", "--no-locale"]
+    serve = [server, "-D", "data", "-p", str(url.port), *_postgres_settings(directory)]
+    # SIGINT is PostgreSQL's fast shutdown: it disconnects clients instead of waiting for them.
+    return url, Plan(directory, [prepare, serve], signal.SIGINT, user)
+
+
+def _postgres_settings(directory: str) -> Iterator[str]:
     """Keep durability as in production and memory small; no socket file, whose path can get too long."""
     settings = {
         "listen_addresses": "127.0.0.1",
         "unix_socket_directories": "",
+        "external_pid_file": f"{directory}/pid",
         "max_connections": "200",
         "shared_buffers": "32MB",
         "max_prepared_transactions": "20",  # the default, 0, forbids two-phase commits
@@ -79,23 +85,28 @@ def mariadb() -> Iterator[str]:
     if given := os.environ.get("TOMQUEUE_TEST_MYSQL_URL"):
         yield given
         return
-    install, server = program("mariadb-install-db"), program("mariadbd")
     with private_directory("mysql") as (directory, user):
-        url = private_url("mysql+mysqldb", database=None, query={"charset": "utf8mb4"})
-        write(Path(directory, "accounts.sql"), _mariadb_accounts(str(url.password)), user)
-        datadir = f"--datadir={directory}/data"
-        prepare = [
-            install,
-            "--no-defaults",
-            datadir,
-            "--auth-root-authentication-method=normal",
-            "--skip-test-db",
-            f"--tmpdir={directory}",  # servers that share one delete each other's files as they start
-        ]
-        serve = [server, "--no-defaults", datadir, f"--port={url.port}", *_mariadb_settings(directory)]
-        plan = Plan(directory, [prepare, serve], signal.SIGTERM, user)
+        url, plan = mariadb_plan(directory, user)
         with running(plan, lambda: answers(url)):
             yield as_text(url)
+
+
+def mariadb_plan(directory: str, user: str | None) -> tuple[URL, Plan]:
+    """Return the address of a MariaDB server to be, and how it is made and run."""
+    install, server = program("mariadb-install-db"), program("mariadbd")
+    url = private_url("mysql+mysqldb", database=None, query={"charset": "utf8mb4"})
+    write(Path(directory, "accounts.sql"), _mariadb_accounts(str(url.password)), user)
+    datadir = f"--datadir={directory}/data"
+    prepare = [
+        install,
+        "--no-defaults",
+        datadir,
+        "--auth-root-authentication-method=normal",
+        "--skip-test-db",
+        f"--tmpdir={directory}",  # servers that share one delete each other's files as they start
+    ]
+    serve = [server, "--no-defaults", datadir, f"--port={url.port}", *_mariadb_settings(directory)]
+    return url, Plan(directory, [prepare, serve], signal.SIGTERM, user)
 
 
 def _mariadb_accounts(password: str) -> str:

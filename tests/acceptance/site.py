@@ -105,12 +105,12 @@ def grow(megabytes: int):
 class Site:
     """The folder, the environment and the command of one user."""
 
-    def __init__(self, folder: Path, database_url: str, **settings: Any) -> None:
+    def __init__(self, folder: Path, database_url: str, *, more: str = "", **settings: Any) -> None:
         self.folder = folder
         self.out = folder / "out.txt"
         self.out.touch()
         self.module = folder / "site_app.py"
-        self.module.write_text(APP)
+        self.module.write_text(APP + more)
         self.environment = {
             **os.environ,
             "TOMQUEUE_APP": "site_app:tq",
@@ -118,7 +118,8 @@ class Site:
             "SITE_OUT": str(self.out),
             **{f"TOMQUEUE_{name.upper()}": str(value) for name, value in settings.items()},
         }
-        self.tq = TomQueue(database_url)
+        broker = {name: settings[name] for name in ("broker_url", "prefix", "queue_type") if name in settings}
+        self.tq = TomQueue(database_url, **broker)
         self.tq.job(name="note")(note)
         self.tq.job(name="slow")(slow)
         for name in ("abort", "oversleep", "deaf", "spin", "fails", "leave_early", "killer", "grandchild"):
@@ -197,12 +198,16 @@ class Running:
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
     def wait_for_log(self, text: str) -> None:
-        wait_until(lambda: text in self.log, f"{text!r} in the log:\n{self.log}")
+        self.wait_for_times(1, text)
+
+    def wait_for_times(self, number: int, text: str) -> None:
+        """Wait until the log says so at least so many times."""
+        wait_until(lambda: self.log.count(text) >= number, f"{text!r} in the log:\n{self.log}")
 
 
-def wait_until(condition: Callable[[], bool], what: str) -> None:
+def wait_until(condition: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
     """Wait until ``condition`` holds; fail with ``what`` was waited for."""
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + patience
     while not condition():
         assert time.monotonic() < until, f"waited in vain for {what}"
         time.sleep(0.01)
