@@ -4,7 +4,7 @@ import secrets
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -213,7 +213,8 @@ def test_the_broker_is_restarted_and_killed(sites: list[Site], broker: Broker) -
         for crew in crews:
             crew.wait_for_times(2, "is back (consumer)")
         loads = [stack.enter_context(Load(site).running()) for site in sites]
-        for change in (lambda: None, broker.kill, broker.start):
+        changes: list[Callable[[], None]] = [lambda: None, broker.kill, broker.start]
+        for change in changes:
             change()
             for load in loads:
                 load.more(100)
@@ -241,8 +242,8 @@ def test_the_database_is_restarted_and_killed_under_load(name: str, tmp_path: Pa
     """Workers and the deferred process outlive it and go on; no job is lost, and none that ended runs twice."""
     with restartable(name) as server, fresh_database(server.url) as url:
         site = make_site(tmp_path, url, broker)
-        prepare = site.tq.registry.find("slow").prepare  # type: ignore[union-attr]
-        site.tq.enqueue_many([prepare(f"load{number}", 0.01) for number in range(1000)])
+        slow: Any = site.tq.registry.find("slow")
+        site.tq.enqueue_many([slow.prepare(f"load{number}", 0.01) for number in range(1000)])
         with site.started("run", "-p", "2") as running:
             site.wait_for_lines(100, "end")
             supervisor = running.process.pid
