@@ -71,6 +71,7 @@ class Broker:
         self._server = script("rabbitmq-server")
         self._ctl = script("rabbitmqctl")
         self._environment = self._make_environment()
+        self._speaks_tls = options.tls is not None
         self._write_configuration(options)
 
     def url_of(self, vhost: str) -> str:
@@ -109,7 +110,7 @@ class Broker:
 
     def answers(self) -> bool:
         """Say whether a client can connect by now."""
-        if not listens(self.port):
+        if not listens(self.port) or (self._speaks_tls and not listens(self.tls_port)):
             return False
         try:
             pika.BlockingConnection(pika.URLParameters(self.url)).close()
