@@ -65,6 +65,7 @@ class Link:
         self._failures = 0
         self._stopping = False
         self._ended = False
+        self._told = logging.NOTSET
         self.away = False
         """Whether the broker could not be reached, or was lost and is not back."""
         self.closed_cleanly = False
@@ -101,6 +102,7 @@ class Link:
         if self.away:
             self._reporting.logger.warning("RabbitMQ at %s is back (%s)", place_of(self._settings), self._side)
         self.away = False
+        self._told = logging.NOTSET
 
     def restart(self, reason: object) -> None:
         """Give this connection up and make another, after a pause."""
@@ -183,16 +185,19 @@ class Link:
             self._session.lost()
         if was_open and boot_time() - self._since > STEADY_AFTER:
             self._failures = 0
-        if not self.away:
-            self.away = True
-            self._tell(reason)
+        self.away = True
+        self._tell(reason)
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._failures)
         self._failures = min(self._failures + 1, 10)
         self._loop.call_later(pause * random.uniform(0.5, 1.0), self._connect)  # noqa: S311 - jitter
 
     def _tell(self, reason: object) -> None:
+        """Say it once; once more when it turns out to be what does not get better by waiting."""
         found = describe(reason)
         level = logging.ERROR if isinstance(found.error, FOR_A_PERSON) else logging.WARNING
+        if level <= self._told:
+            return
+        self._told = level
         text = f"RabbitMQ at {place_of(self._settings)} is away ({self._side}), trying again: {found.text}"
         self._reporting.logger.log(level, "%s", text)
         if isinstance(found.error, BaseException):
