@@ -7,7 +7,18 @@ import pytest
 from sqlalchemy import select, update
 
 from tests.harness import happens
-from tests.news import arriving, connected, ids, is_sent, news, rabbit, raw_channel, sender_of, waiting_in
+from tests.news import (
+    arriving,
+    connected,
+    ids,
+    is_sent,
+    news,
+    publish_singly,
+    rabbit,
+    raw_channel,
+    sender_of,
+    waiting_in,
+)
 from tomqueue.job import NewJob
 from tomqueue.store.sql import SqlStore
 from tomqueue.transport.base import Notification
@@ -114,6 +125,24 @@ def test_a_queue_that_refuses_has_its_jobs_announced_again(
     (line,) = [record for record in caplog.records if "refuses the queue" in record.message]
     assert queue in line.message
     assert "delete it at the broker" in line.message
+
+
+def test_what_was_refused_is_tried_once_more_by_another_channel(
+    publisher: RabbitPublisher, rabbitmq_url: str, rabbitmq_prefix: str
+) -> None:
+    """A channel that was opened while a quorum queue had no leader may be refused for ever; here a queue is full."""
+    queue = f"{rabbitmq_prefix}.default.normal"
+    arguments = {"x-queue-type": "classic", "x-max-length": 1, "x-overflow": "reject-publish"}
+    with raw_channel(rabbitmq_url) as channel:
+        channel.queue_declare(queue, durable=True, arguments=arguments)
+        publish_singly(publisher, news(1), news(2), news(3, "mailers"))
+        sender = sender_of(publisher)
+        assert happens(lambda: sender._publication._nacked)
+        refused_by = sender._publication._channel
+        assert b'"job_id":1,' in channel.basic_get(queue, auto_ack=True)[2]
+        assert happens(lambda: is_sent(publisher) and not sender._publication._nacked)
+        assert b'"job_id":2,' in channel.basic_get(queue, auto_ack=True)[2]
+        assert sender._publication._channel is not refused_by
 
 
 def test_a_late_commit_is_stamped_anew_first(

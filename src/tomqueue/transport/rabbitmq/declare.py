@@ -5,11 +5,13 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from tomqueue.transport.rabbitmq.absent import Absences
 from tomqueue.transport.topology import Binding, Declaration, Exchange, Queue
 
 __all__ = ["Declarations"]
 
 ACCESS_REFUSED = 403
+NOT_FOUND = 404
 PRECONDITION_FAILED = 406
 
 
@@ -22,6 +24,7 @@ class Declarations:
         self._asked: deque[Declaration] = deque()
         self._refused: set[Declaration] = set()
         self._told: set[Declaration] = set()
+        self._absent = Absences(logger)
 
     def reset(self) -> None:
         """Forget everything with the connection: somebody may have cured it since."""
@@ -34,12 +37,20 @@ class Declarations:
         self._done.difference_update(declarations)
 
     def holds(self, declarations: Iterable[Declaration]) -> bool:
-        """Say whether all of these are declared."""
-        return self._done.issuperset(declarations)
+        """Say whether all of these are declared, as far as they can be."""
+        if not self._absent:
+            return self._done.issuperset(declarations)
+        return all(one in self._done or self._is_absent(one) for one in declarations)
+
+    def lacks(self, queue: str) -> bool:
+        """Say whether a queue is on a node that is down."""
+        return self._absent.includes(queue)
 
     def declare(self, channel: Any, declarations: Iterable[Declaration], then: Callable[[], None]) -> None:
         """Declare what is not declared yet, then call ``then``; not at all, when the channel is closed meanwhile."""
-        missing = [one for one in declarations if one not in self._done and one not in self._asked]
+        missing = [
+            one for one in declarations if one not in self._done and one not in self._asked and not self._is_absent(one)
+        ]
         for one in missing:
             self._asked.append(one)
             self._send(channel, one, then if one is missing[-1] else None)
@@ -49,10 +60,12 @@ class Declarations:
     def refused(self, reason: Any) -> bool:
         """Take note of why a channel was closed; say whether another channel can go on."""
         code = getattr(reason, "reply_code", None)
-        if not self._asked or code not in {ACCESS_REFUSED, PRECONDITION_FAILED}:
+        if not self._asked or code not in {ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED}:
             return False
         one = self._asked[0]
         self._asked.clear()
+        if code == NOT_FOUND:
+            return self._is_down(one, reason.reply_text)
         if one in self._refused:
             return False
         self._refused.add(one)
@@ -60,6 +73,22 @@ class Declarations:
             self._told.add(one)
             self._tell(one, reason)
         return True
+
+    def _is_down(self, one: Declaration, text: str) -> bool:
+        """Go on without a queue that is on a node that is down; who declares is told "not found" of no other.
+
+        Who may not declare is told so of a queue that was never made, too, and only the text tells them apart.
+        """
+        if isinstance(one, Queue) and (one not in self._refused or "home node" in text):
+            self._absent.began(one.name)
+            return True
+        return False
+
+    def _is_absent(self, one: Declaration) -> bool:
+        match one:
+            case Queue(name, _) | Binding(_, name, _):
+                return self._absent.covers(name)
+        return False
 
     def _tell(self, one: Declaration, reason: Any) -> None:
         if reason.reply_code == ACCESS_REFUSED:
@@ -79,6 +108,8 @@ class Declarations:
         def answered(_frame: Any) -> None:
             self._asked.popleft()
             self._done.add(one)
+            if isinstance(one, Queue):
+                self._absent.ended(one.name)
             if then is not None:
                 then()
 

@@ -7,6 +7,7 @@ import secrets
 import threading
 from collections import deque
 from datetime import timedelta
+from functools import partial
 from itertools import takewhile
 from typing import Any
 
@@ -31,6 +32,9 @@ RESTAMPING = 8
 """Parcels that the database is asked about at once."""
 STALE_AFTER = timedelta(seconds=15)
 CONFIRM_SECONDS = 10.0
+RENEW_PAUSE = 1.0
+"""Seconds from a refusal to another try on another channel: after a node was lost RabbitMQ (3.10) may refuse all that
+comes for a quorum queue by a channel that was opened before the queue had its next leader."""
 
 
 class Publication:
@@ -56,6 +60,7 @@ class Publication:
         self._mark = secrets.token_hex(4)
         self._published = 0
         self._under_way: dict[int, Parcel] = {}
+        self._nacked: list[Parcel] = []
         self._refused: deque[Parcel] = deque()
         self._unroutable = Seldom()
 
@@ -105,7 +110,7 @@ class Publication:
         self._settle()
 
     def _settle(self) -> None:
-        left = len(self._outbox) or self._under_way or self._restamping
+        left = len(self._outbox) or self._under_way or self._restamping or self._nacked
         if self._finishing and (not left or self.link.away):
             self.finished.set()
 
@@ -152,8 +157,16 @@ class Publication:
     def _without_channel(self) -> None:
         self._channel = None
         self._ready = self._declaring = False
-        self._outbox.put_back(list(self._under_way.values()))
+        self._outbox.put_back(self._nacked + list(self._under_way.values()))
+        self._nacked.clear()
         self._under_way.clear()
+
+    def _renew(self, channel: Any) -> None:
+        """Go on by another channel with what was refused and with what is under way: twice is harmless."""
+        if channel is self._channel and channel.is_open:
+            self._without_channel()
+            self._open_channel()
+            channel.close()
 
     # The messages ----------------------------------------------------------------------------------------
 
@@ -212,6 +225,8 @@ class Publication:
         )
 
     def _confirmed(self, frame: Any) -> None:
+        if self._channel is None or frame.channel_number != self._channel.channel_number:
+            return
         method = frame.method
         tags = [method.delivery_tag]
         if method.multiple:
@@ -226,13 +241,21 @@ class Publication:
     def _answered(self, parcel: Parcel, *, is_taken: bool) -> None:
         if is_taken and not parcel.is_returned:
             return
-        if is_taken and not parcel.is_retried:
+        if not parcel.is_retried and len(self._nacked) < WINDOW:
             parcel.is_returned, parcel.is_retried = False, True
-            self._declarations.forget(self._topology.of_queue(parcel.queue))
-            self._outbox.put_back([parcel])
+            if is_taken:
+                self._declarations.forget(self._topology.of_queue(parcel.queue))
+                self._outbox.put_back([parcel])
+            else:
+                self._try_again(parcel)
             return
         self._tell_unroutable(parcel, "it has no queue for them" if is_taken else "it refused them (a full queue?)")
         self._refused.append(parcel)
+
+    def _try_again(self, parcel: Parcel) -> None:
+        self._nacked.append(parcel)
+        if len(self._nacked) == 1:
+            self.link.later(RENEW_PAUSE, partial(self._renew, self._channel))
 
     def _tell_unroutable(self, parcel: Parcel, why: str) -> None:
         if self._unroutable.again(len(parcel.notifications)):
@@ -248,10 +271,10 @@ class Publication:
         if self.link.away:
             self.link.works()
 
-    def _returned(self, _channel: Any, _method: Any, properties: Any, _body: bytes) -> None:
+    def _returned(self, channel: Any, _method: Any, properties: Any, _body: bytes) -> None:
         """Remember that there was no queue; the broker confirms the message right after."""
         mark, _, tag = str(properties.message_id).rpartition("-")
-        parcel = self._under_way.get(int(tag)) if mark == self._mark else None
+        parcel = self._under_way.get(int(tag)) if mark == self._mark and channel is self._channel else None
         if parcel is not None:
             parcel.is_returned = True
 

@@ -47,6 +47,7 @@ class Subscription:
         self._channel: Any = None
         self._ledger = Ledger()
         self._consumers: dict[Source, str] = {}
+        self._wanted: set[Source] = set()
         self._asked: set[Source] = set()
 
     # The connection --------------------------------------------------------------------------------------
@@ -126,6 +127,7 @@ class Subscription:
         if channel is not self._channel or not channel.is_open:
             return
         wanted = {(queue, rank) for queue in self._queues() if self._topology.can_carry(queue) for rank in PRIORITIES}
+        self._wanted = wanted
         for source in sorted(self._consumers.keys() - wanted):
             channel.basic_cancel(self._consumers.pop(source))
         self._give_back(source for source in self._asked - wanted)
@@ -145,18 +147,22 @@ class Subscription:
 
     def _consume(self, channel: Any, sources: Iterable[Source]) -> None:
         for queue, rank in sources:
+            name = self._topology.queue(queue, rank)
+            if self._declarations.lacks(name):
+                self._asked.discard((queue, rank))
+                continue
             arrived = partial(self._arrived, (queue, rank))
             started = partial(self._started, (queue, rank))
-            channel.basic_consume(self._topology.queue(queue, rank), arrived, callback=started)
+            channel.basic_consume(name, arrived, callback=started)
 
     def _started(self, source: Source, frame: Any) -> None:
         self._consumers[source] = frame.method.consumer_tag
         self._look()
 
     def _look(self) -> None:
-        """Say whether everything is consumed that is wanted."""
+        """Say whether everything is consumed that is wanted; what is on a node that is down is not, and we go on."""
         if self._channel is not None and self._asked == self._consumers.keys():
-            self._say(news=True)
+            self._say(news=self._wanted <= self._consumers.keys())
             self.link.ready()
 
     def _say(self, *, news: bool) -> None:
