@@ -189,8 +189,12 @@ def alarm(_target: Target, broker: Inspection) -> Iterator[Diagnosis]:
     if reason is None:
         yield Diagnosis(Level.OK, "no alarm: it takes news")
     else:
-        text = f"an alarm keeps it from taking news: {reason}"
-        yield Diagnosis(Level.PROBLEM, text, "give it memory or disk; jobs are enqueued and run without it meanwhile")
+        text = f"it takes no news: {reason}"
+        yield Diagnosis(
+            Level.PROBLEM,
+            text,
+            "give it memory or disk, or its user the right to write; jobs are enqueued and run without it meanwhile",
+        )
 
 
 def news(target: Target, broker: Inspection) -> Iterator[Diagnosis]:

@@ -7,17 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import pika
-from pika.exceptions import AMQPError, ChannelClosedByBroker
+from pika.exceptions import AMQPError, ChannelClosedByBroker, ConnectionBlockedTimeout, UnroutableError
 
 from tomqueue.errors import BrokerUnavailable
 from tomqueue.service import boot_time
 from tomqueue.settings import Settings
 from tomqueue.transport.rabbitmq.address import describe, parameters_of, place_of
+from tomqueue.transport.rabbitmq.cures import cure_of
 from tomqueue.transport.topology import PRIORITIES, Binding, Declaration, Exchange, Queue, Topology
 
 __all__ = ["Depth", "Inspection", "Node"]
 
 NOT_FOUND = 404
+HEARTBEAT = 4
+"""Seconds: a broker that stands still is given up after two of them."""
 ALARM_SECONDS = 2.0
 """A broker that takes news confirms within milliseconds; one with an alarm never does."""
 
@@ -48,6 +51,8 @@ class Inspection:
         self._topology = Topology(settings.prefix, settings.queue_type)
         parameters = parameters_of(settings, "inspection")
         parameters.blocked_connection_timeout = ALARM_SECONDS
+        parameters.heartbeat = HEARTBEAT
+        self._password = parameters.credentials.password
         self._place = place_of(settings)
         self._logger = logging.getLogger("pika")
         self._propagates = self._logger.propagate
@@ -111,19 +116,38 @@ class Inspection:
 
         A message that no queue takes is sent: it comes back, or the broker says why it does not.
         """
-        answers: list[str | None] = []
-        blocked = self._connection.add_on_connection_blocked_callback
-        blocked(lambda _connection, frame: answers.append(str(frame.method.reason)))
-        with self._translated():
+        said: list[str] = []
+        # pika's blocking connection would pass it on only while nothing else is waited for
+        self._connection._impl.add_on_connection_blocked_callback(  # noqa: SLF001
+            lambda _connection, frame: said.append(str(frame.method.reason))
+        )
+        try:
+            with self._translated():
+                return self._refusal()
+        except BrokerUnavailable as error:
+            if isinstance(error.__cause__, ConnectionBlockedTimeout):
+                return said[0] if said else "it is blocked"
+            raise
+
+    def _refusal(self) -> str | None:
+        """Publish twice, and return the broker's words if it refuses that.
+
+        An alarm stops a connection behind its first message, which may still be returned; where there is no exchange
+        nobody has published or consumed yet.
+        """
+        # should somebody have bound a queue to everything, it is gone in a moment
+        properties = pika.BasicProperties(expiration="1")
+        for _ in range(2):
             channel = self._connection.channel()
-            channel.add_on_return_callback(lambda *_: answers.append(None))
-            channel.basic_publish(self._topology.work, "nobody.takes.this", b"", mandatory=True)
-            give_up = boot_time() + ALARM_SECONDS
-            while not answers and channel.is_open and boot_time() < give_up:
-                self._connection.process_data_events(time_limit=0.1)
-        if answers or not channel.is_open:  # closed: there is no exchange, nobody has published or consumed yet
-            return answers[0] if answers else None
-        return f"it did not answer within {ALARM_SECONDS:g} s"
+            channel.confirm_delivery()
+            try:
+                channel.basic_publish(self._topology.work, "nobody.takes.this", b"", properties, mandatory=True)
+            except UnroutableError:
+                pass
+            except ChannelClosedByBroker as error:
+                if error.reply_code != NOT_FOUND:
+                    return str(error.reply_text)
+        return None
 
     def _speak(self) -> None:
         self._logger.propagate = self._propagates
@@ -173,7 +197,15 @@ class Inspection:
         except ChannelClosedByBroker:
             raise
         except (AMQPError, OSError) as error:
-            raise BrokerUnavailable(f"RabbitMQ at {self._place} is away: {describe(error).text}") from error
+            reason = describe(unwrapped(error))
+            text = reason.text.replace(self._password, "***") if self._password else reason.text
+            raise BrokerUnavailable(f"RabbitMQ at {self._place} is away: {text}: {cure_of(reason.error)}") from error
+
+
+def unwrapped(error: BaseException) -> BaseException:
+    """Return the error that pika's blocking connection hides among the arguments of its own."""
+    inner = error.args[0] if error.args else None
+    return inner if isinstance(inner, BaseException) else error
 
 
 def text_of(said: dict[str, Any], name: str) -> str:
