@@ -28,11 +28,19 @@ FOLDERS = (
     "/opt/homebrew/opt/rabbitmq*/sbin",
     "/usr/local/opt/rabbitmq*/sbin",
 )
-SERVE = """
+EPMD = """
 epmd -address 127.0.0.1 &
 until epmd -names >/dev/null 2>&1; do sleep 0.02; done
-exec {server}
 """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Membership:
+    """What the nodes of a cluster share."""
+
+    epmd_port: int
+    """Of an epmd that outlives each of the nodes."""
+    cookie: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +61,10 @@ class Options:
     advanced: str = "[]."
     """The advanced.config, in Erlang."""
     tls: Certificates | None = None
+    password: str = ""
+    """Of the tests' user; empty: one of the node's own."""
+    membership: Membership | None = None
+    """Of a node that shall join others; one by itself has an epmd and a cookie of its own."""
 
 
 class Broker:
@@ -61,7 +73,7 @@ class Broker:
     def __init__(self, directory: str, user: str | None, options: Options) -> None:
         self.port = free_port()
         self.tls_port = free_port()
-        self.password = secrets.token_hex(16)
+        self.password = options.password or secrets.token_hex(16)
         self.url = self.url_of("/")
         self._directory = Path(directory)
         self._user = user
@@ -70,6 +82,8 @@ class Broker:
         self._watcher: subprocess.Popen[bytes] | None = None
         self._server = script("rabbitmq-server")
         self._ctl = script("rabbitmqctl")
+        self._membership = options.membership
+        self.name = f"tomqueue-{secrets.token_hex(4)}@localhost"
         self._environment = self._make_environment()
         self._speaks_tls = options.tls is not None
         self._write_configuration(options)
@@ -83,7 +97,7 @@ class Broker:
         if self._watcher is not None:
             return
         self._pid_file.unlink(missing_ok=True)  # that process is gone, and its number may be another's by now
-        serve = ["sh", "-c", SERVE.format(server=self._server)]
+        serve = ["sh", "-c", f"{'' if self._membership else EPMD}exec {self._server}"]
         plan = Plan(str(self._directory), [serve], signal.SIGTERM, self._user, self._environment)
         self._watcher = self._running.enter_context(running(plan, self.answers))
 
@@ -156,7 +170,7 @@ class Broker:
         path = self._directory
         return {
             "HOME": str(path),
-            "RABBITMQ_NODENAME": f"tomqueue-{secrets.token_hex(4)}@localhost",
+            "RABBITMQ_NODENAME": self.name,
             "RABBITMQ_DIST_PORT": str(free_port()),
             "RABBITMQ_MNESIA_BASE": str(path / "data"),
             "RABBITMQ_LOG_BASE": str(path / "log"),
@@ -166,7 +180,7 @@ class Broker:
             "RABBITMQ_CONF_ENV_FILE": str(path / "none"),
             "RABBITMQ_PID_FILE": str(self._pid_file),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
-            "ERL_EPMD_PORT": str(free_port()),
+            "ERL_EPMD_PORT": str(self._membership.epmd_port if self._membership else free_port()),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "RUNNING_UNDER_SYSTEMD": "1",  # the script then becomes the node instead of waiting for it
             "LC_ALL": "C.UTF-8",
@@ -192,7 +206,7 @@ class Broker:
         write(self._directory / "rabbitmq.conf", conf, self._user)
         write(self._directory / "advanced.config", options.advanced, self._user)
         write(self._directory / "plugins", "[].", self._user)
-        cookie = base64.b32encode(secrets.token_bytes(20)).decode()
+        cookie = self._membership.cookie if self._membership else new_cookie()
         write(self._directory / ".erlang.cookie", cookie, self._user)
 
 
@@ -229,6 +243,11 @@ def delete_names(url: str, prefix: str) -> None:
         channel.queue_delete(topology.deferred)
         channel.exchange_delete(topology.work)
         channel.exchange_delete(topology.deferred)
+
+
+def new_cookie() -> str:
+    """Make up the secret by which nodes and tools know each other."""
+    return base64.b32encode(secrets.token_bytes(20)).decode()
 
 
 def script(name: str) -> str:

@@ -10,7 +10,7 @@ import msgspec
 
 from tomqueue.errors import SettingsError
 
-__all__ = ["NAME_PATTERN", "Settings", "check_name", "read_settings"]
+__all__ = ["NAME_PATTERN", "Settings", "broker_urls", "check_name", "read_settings"]
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,30}")
@@ -70,7 +70,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     database_timeout: float = 30.0
     """Longest wait for a lock of the database before StoreUnavailable."""
     broker_url: str = ""
-    """Address of RabbitMQ, amqp:// or amqps://; empty: no broker, workers ask the database."""
+    """Address of RabbitMQ, amqp:// or amqps://, with a comma between the nodes of a cluster; empty: no broker."""
     prefix: str = "tomqueue"
     """Start of every name in the broker."""
     queue_type: str = "classic"
@@ -153,12 +153,20 @@ def check_broker(settings: Settings) -> None:
     if not settings.broker_url:
         return
     try:
-        url = urlsplit(settings.broker_url)
-        known = url.scheme in {"amqp", "amqps"} and (url.port is None or url.port > 0)
+        urls = [urlsplit(url) for url in broker_urls(settings.broker_url)]
+        known = all(url.scheme in {"amqp", "amqps"} and (url.port is None or url.port > 0) for url in urls)
+        known &= len(urls) == 1 or all(url.hostname for url in urls)
     except ValueError:  # its text could show the password
         known = False
     if not known:
         raise SettingsError("broker_url must look like amqp://user:password@host:5672/vhost, or amqps:// for TLS")
+
+
+def broker_urls(url: str) -> list[str]:
+    """Return an address for each node that ``url`` names: ``amqp://me@a:5672,b:5672/shop`` names two."""
+    parts = urlsplit(url)
+    account, mark, hosts = parts.netloc.rpartition("@")
+    return [parts._replace(netloc=f"{account}{mark}{host}").geturl() for host in hosts.split(",")]
 
 
 def check_name(what: str, value: str) -> str:

@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import pika
 import pytest
 from pika.exceptions import ChannelClosedByBroker
 from sqlalchemy import text
@@ -17,6 +16,7 @@ from sqlalchemy import text
 from tests.acceptance.over_rabbitmq import MORE, NEWCOMER, Letter, Load, declare, first_words, moment
 from tests.acceptance.site import APP, Running, Site, field_of, is_alive, wait_until
 from tests.database_server import PLANS, restartable
+from tests.news import raw_channel
 from tests.rabbitmq_server import Broker, Options, rabbitmq
 from tests.servers import fresh_database
 from tomqueue import Priority, State
@@ -175,9 +175,8 @@ def test_the_most_urgent_goes_first_and_a_worker_serves_its_queues_only(site: Si
 def is_consumed(site: Site, queue: str) -> bool:
     """Say whether a worker waits for the news of a queue."""
     settings = site.tq.settings
-    with pika.BlockingConnection(pika.URLParameters(settings.broker_url)) as connection:
-        channel = connection.channel()
-        name = Topology(settings.prefix).queue(queue, Priority.BULK.rank)
+    name = Topology(settings.prefix).queue(queue, Priority.BULK.rank)
+    with raw_channel(settings.broker_url) as channel:
         try:
             return bool(channel.queue_declare(name, passive=True).method.consumer_count)
         except ChannelClosedByBroker:  # there is no such queue yet
@@ -239,7 +238,7 @@ def each_runs(sites: list[Site], note: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(PLANS))
 def test_the_database_is_restarted_and_killed_under_load(name: str, tmp_path: Path, broker: Broker) -> None:
-    """Workers and the deferred process outlive it and go on; no job is lost, and none that ended runs twice."""
+    """Workers and the deferred process outlive it and go on; no job is lost, and few run twice."""
     with restartable(name) as server, fresh_database(server.url) as url:
         site = make_site(tmp_path, url, broker)
         slow: Any = site.tq.registry.find("slow")

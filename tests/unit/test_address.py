@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tomqueue.errors import SettingsError
-from tomqueue.settings import read_settings
+from tomqueue.settings import broker_urls, read_settings
 from tomqueue.transport.rabbitmq.address import describe, parameters_of, place_of
 
 
@@ -32,6 +32,16 @@ def test_the_rest_is_usual(url: str, port: int) -> None:
     assert found.client_properties["connection_name"].startswith("tomqueue publisher ")
 
 
+def test_a_url_may_name_the_nodes_of_a_cluster() -> None:
+    """Each with its port or the usual one, and all with the same account, virtual host and parameters."""
+    url = "amqps://me:a%2Cb@one:5673,two,[::1]:5674/shop?heartbeat=7"
+    settings = read_settings({}, broker_url=url)
+    found = [parameters_of(settings, "publisher", address) for address in broker_urls(url)]
+    assert [(one.host, one.port) for one in found] == [("one", 5673), ("two", 5671), ("::1", 5674)]
+    assert {(one.credentials.password, one.virtual_host, one.heartbeat) for one in found} == {("a,b", "shop", 7)}
+    assert place_of(settings) == "one:5673,two:5671,::1:5674/shop"
+
+
 def test_tls_verifies_certificate_and_name() -> None:
     """There is no way to turn it off."""
     options = parameters("amqps://broker.example/").ssl_options
@@ -52,7 +62,8 @@ def test_what_cannot_be_is_named(query: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://me:secret@h/", "me:secret@h", "amqp://me:secret@h:port/", "amqp://me:sec[ret@h"]
+    "url",
+    ["http://me:secret@h/", "me:secret@h", "amqp://me:secret@h:port/", "amqp://me:sec[ret@h", "amqp://me:secret@a,,b/"],
 )
 def test_a_url_that_is_none_is_told_without_its_password(url: str) -> None:
     """It may be somebody's real one with a slip."""

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import pika
 
 from tomqueue.errors import SettingsError
-from tomqueue.settings import Settings
+from tomqueue.settings import Settings, broker_urls
 
 __all__ = ["Reason", "describe", "parameters_of", "place_of"]
 
@@ -29,9 +29,12 @@ FILES = ("cacertfile", "certfile", "keyfile")
 """RabbitMQ's own names for them in a URL."""
 
 
-def parameters_of(settings: Settings, side: str) -> pika.ConnectionParameters:
-    """Return how to connect; ``side`` is shown by the broker. Raises SettingsError, which shows no password."""
-    url = urlsplit(settings.broker_url)
+def parameters_of(settings: Settings, side: str, address: str | None = None) -> pika.ConnectionParameters:
+    """Return how to connect to ``address``, or to the first node of ``broker_url``; ``side`` is shown by the broker.
+
+    Raises SettingsError, which shows no password.
+    """
+    url = urlsplit(address or broker_urls(settings.broker_url)[0])
     given = dict(parse_qsl(url.query, keep_blank_values=True))
     secure = url.scheme == "amqps"
     return pika.ConnectionParameters(
@@ -51,8 +54,9 @@ def parameters_of(settings: Settings, side: str) -> pika.ConnectionParameters:
 
 def place_of(settings: Settings) -> str:
     """Return the address as it may be shown: without user, password and files."""
-    url = urlsplit(settings.broker_url)
-    return f"{url.hostname or 'localhost'}:{url.port or (5671 if url.scheme == 'amqps' else 5672)}{url.path}"
+    urls = [urlsplit(url) for url in broker_urls(settings.broker_url)]
+    port = 5671 if urls[0].scheme == "amqps" else 5672
+    return ",".join(f"{url.hostname or 'localhost'}:{url.port or port}" for url in urls) + urls[0].path
 
 
 def defaults(settings: Settings) -> dict[str, float]:

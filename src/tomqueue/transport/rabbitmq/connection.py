@@ -19,7 +19,7 @@ from pika.exceptions import (
 
 from tomqueue.reporting import Reporting
 from tomqueue.service import boot_time
-from tomqueue.settings import Settings
+from tomqueue.settings import Settings, broker_urls
 from tomqueue.transport.rabbitmq.address import describe, parameters_of, place_of
 
 __all__ = ["Link", "Session"]
@@ -59,6 +59,8 @@ class Link:
         self._thread = threading.Thread(target=self._run, name=THREADS + side, daemon=True)
         self._over = threading.RLock()  # a signal's handler may post as well
         self._connection: Any = None
+        self._addresses: list[str] = []
+        """Nodes that were not tried yet in this round."""
         self._open = False
         self._ready = False
         self._since = 0.0
@@ -148,7 +150,7 @@ class Link:
             return
         try:
             self._connection = pika.SelectConnection(
-                parameters_of(self._settings, self._side),
+                parameters_of(self._settings, self._side, self._next_address()),
                 on_open_callback=self._opened,
                 on_open_error_callback=self._closed,
                 on_close_callback=self._closed,
@@ -156,6 +158,13 @@ class Link:
             )
         except Exception as error:  # noqa: BLE001 - a certificate's file may be gone by now
             self._down(error)
+
+    def _next_address(self) -> str:
+        """Return the nodes of a cluster in turn, in random order, so that many clients spread over them."""
+        if not self._addresses:
+            self._addresses = broker_urls(self._settings.broker_url)
+            random.shuffle(self._addresses)
+        return self._addresses.pop()
 
     def _opened(self, connection: Any) -> None:
         if connection is not self._connection:  # given up while it was opening
