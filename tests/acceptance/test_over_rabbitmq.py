@@ -4,7 +4,7 @@ import secrets
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -212,19 +212,24 @@ def test_the_broker_is_restarted_and_killed(sites: list[Site], broker: Broker) -
         for crew in crews:
             crew.wait_for_times(2, "is back (consumer)")
         loads = [stack.enter_context(Load(site).running()) for site in sites]
-        changes: list[Callable[[], None]] = [lambda: None, broker.kill, broker.start]
-        for change in changes:
-            change()
-            for load in loads:
-                load.more(100)
+        each_gets_on(loads)
+        broker.kill()
+        each_gets_on(loads)
+        broker.start()
         for crew in crews:
             crew.wait_for_times(4, "is back (consumer)")
+        each_gets_on(loads)
         for load in loads:
-            load.more(100)
             load.stop()
         for load, crew in zip(loads, crews, strict=True):
             load.each_ran_once()
             end_in_order(crew)
+
+
+def each_gets_on(loads: list[Load]) -> None:
+    """Wait until every site ran more of its jobs."""
+    for load in loads:
+        load.more(100)
 
 
 def each_runs(sites: list[Site], note: str) -> None:
