@@ -11,7 +11,7 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker, ConnectionBlockedT
 
 from tomqueue.errors import BrokerUnavailable
 from tomqueue.service import boot_time
-from tomqueue.settings import Settings
+from tomqueue.settings import Settings, broker_urls
 from tomqueue.transport.rabbitmq.address import describe, parameters_of, place_of
 from tomqueue.transport.rabbitmq.cures import cure_of
 from tomqueue.transport.topology import PRIORITIES, Binding, Declaration, Exchange, Queue, Topology
@@ -49,10 +49,11 @@ class Inspection:
 
     def __init__(self, settings: Settings) -> None:
         self._topology = Topology(settings.prefix, settings.queue_type)
-        parameters = parameters_of(settings, "inspection")
-        parameters.blocked_connection_timeout = ALARM_SECONDS
-        parameters.heartbeat = HEARTBEAT
-        self._password = parameters.credentials.password
+        nodes = [parameters_of(settings, "inspection", address) for address in broker_urls(settings.broker_url)]
+        for parameters in nodes:
+            parameters.blocked_connection_timeout = ALARM_SECONDS
+            parameters.heartbeat = HEARTBEAT
+        self._password = nodes[0].credentials.password
         self._place = place_of(settings)
         self._logger = logging.getLogger("pika")
         self._propagates = self._logger.propagate
@@ -61,7 +62,7 @@ class Inspection:
         self._logger.addHandler(self._silence)
         try:
             with self._translated():
-                self._connection = pika.BlockingConnection(parameters)
+                self._connection = pika.BlockingConnection(nodes)  # the first that answers
         except BaseException:
             self._speak()
             raise
