@@ -33,12 +33,6 @@ class Cluster:
         for node in self.nodes:
             node.start()
 
-    def leader_of(self, queue: str) -> Broker:
-        """Return the node that leads a quorum queue, as one that runs says."""
-        told = next(node for node in self.nodes if node.answers()).ctl("list_queues", "name", "leader")
-        leaders = dict(line.split("\t") for line in told.splitlines() if "\t" in line)
-        return next(node for node in self.nodes if node.name == leaders[queue])
-
 
 @contextmanager
 def rabbitmq_cluster() -> Iterator[Cluster]:
