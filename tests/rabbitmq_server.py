@@ -9,6 +9,7 @@ import os
 import secrets
 import signal
 import socket
+import ssl
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -124,7 +125,7 @@ class Broker:
 
     def answers(self) -> bool:
         """Say whether a client can connect by now."""
-        if not listens(self.port) or (self._speaks_tls and not listens(self.tls_port)):
+        if not listens(self.port) or (self._speaks_tls and not shakes_hands(self.tls_port)):
             return False
         try:
             pika.BlockingConnection(pika.URLParameters(self.url)).close()
@@ -256,6 +257,18 @@ def script(name: str) -> str:
     if found is None:
         raise ServerMissingError(f"{name} is not installed; tests/install_servers.sh installs it or says how")
     return found
+
+
+def shakes_hands(port: int) -> bool:
+    """Say whether a port of this machine speaks TLS by now; one that only listens may still reset connections."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        with socket.create_connection(("127.0.0.1", port)) as probe, context.wrap_socket(probe):
+            return True
+    except OSError:
+        return False
 
 
 def listens(port: int) -> bool:
