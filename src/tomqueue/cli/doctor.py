@@ -68,7 +68,7 @@ def guarded(look: Callable[[], Iterator[Diagnosis]]) -> Iterator[Diagnosis]:
     """Make an examination; what keeps it from being made is a warning."""
     try:
         yield from look()
-    except StoreError as error:
+    except (StoreError, BrokerUnavailable) as error:
         yield Diagnosis(Level.WARNING, f"could not be examined: {error}")
 
 

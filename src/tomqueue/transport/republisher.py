@@ -42,7 +42,7 @@ class Republisher:
         """Publish anew every ready job, most urgent first, at most ``rate`` a second; return how many.
 
         ``queues`` empty means all; ``older_than`` only those created longer ago. Raises SettingsError without a broker,
-        and PublishError when it takes no news: before anything is changed, or at the end with how many are missing.
+        and PublishError when it takes no news: before anything is changed, or with the piece that it did not take.
         """
         self._check()
         now = self._store.now()
@@ -56,10 +56,10 @@ class Republisher:
                 while place is not None:
                     rows, place = self._store.renew(place, PIECE)
                     self._publish(rows)
+                    self._confirm()  # a broker that goes away meanwhile is noticed with this piece
                     done += len(rows)
                     progress(len(rows))
                     time.sleep(max(0.0, done / rate - (time.monotonic() - began)))
-        self._confirm()
         return done
 
     def publish(self, job_id: int) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import Engine, create_engine, text
 from tests.harness import change, happens
 from tests.news import connected, rabbit
 from tests.rabbitmq_server import Broker
+from tests.servers import USER
 from tomqueue import TomQueue
 from tomqueue.cli import doctor
 from tomqueue.cli.main import command
@@ -155,6 +156,23 @@ def test_doctor_finds_what_the_database_suffers_from(
         found = levels(run("doctor", "--json")[1])
         assert (found["snapshots"], found["claims"], found["due"]) == ("warning", "problem", "problem")
         connection.rollback()
+
+
+def test_doctor_with_few_rights(postgres_url: str, broker: Broker, prefix: str) -> None:
+    """What may not be examined is told as that, not as a topology to be deleted, and the rest follows."""
+    environment = {"TOMQUEUE_DATABASE_URL": postgres_url, "TOMQUEUE_BROKER_URL": broker.url, "TOMQUEUE_PREFIX": prefix}
+    run_with(environment)("migrate")
+    with closing(TomQueue(postgres_url, broker_url=broker.url, prefix=prefix)) as tq:
+        enqueue(tq)
+    broker.ctl("add_user", f"poor-{prefix}", "password")
+    broker.ctl("set_permissions", f"poor-{prefix}", "", ".*", ".*")
+    url = broker.url.replace(f"{USER}:{broker.password}", f"poor-{prefix}:password")
+    output = run_with({**environment, "TOMQUEUE_BROKER_URL": url})("doctor", "--json")[1]
+    found = levels(output)
+    assert (found["topology"], found["alarm"], found["unseen"]) == ("warning", "ok", "ok")
+    assert "could not be examined: RabbitMQ at" in output
+    assert "access to exchange" in output or "access to queue" in output
+    assert "delete it at the broker" not in output
 
 
 def test_doctor_without_a_broker(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ class Side:
     @property
     def matters(self) -> bool:
         """Whether there is anything to see."""
-        return bool(self.ready or self.depth)
+        return bool(self.ready or (self.depth and (self.depth.messages or self.depth.consumers)))
 
     def cells(self) -> list[str]:
         """Return a line of the table; a message may tell of up to 64 jobs, and what a worker holds is not counted."""

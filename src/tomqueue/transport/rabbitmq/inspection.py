@@ -19,6 +19,7 @@ from tomqueue.transport.topology import PRIORITIES, Binding, Declaration, Exchan
 __all__ = ["Depth", "Inspection", "Node"]
 
 NOT_FOUND = 404
+PRECONDITION_FAILED = 406
 HEARTBEAT = 4
 """Seconds: a broker that stands still is given up after two of them."""
 ALARM_SECONDS = 2.0
@@ -195,8 +196,10 @@ class Inspection:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except ChannelClosedByBroker:
-            raise
+        except ChannelClosedByBroker as error:
+            if error.reply_code in {NOT_FOUND, PRECONDITION_FAILED}:
+                raise
+            raise BrokerUnavailable(f"RabbitMQ at {self._place} refuses: {error.reply_text}") from error
         except (AMQPError, OSError) as error:
             reason = describe(unwrapped(error))
             text = reason.text.replace(self._password, "***") if self._password else reason.text
