@@ -179,7 +179,7 @@ class SqlStore(Transactions):
             return {}, self.finish(endings)
 
         def work(link: Any) -> tuple[Mapping[int, Claimed | Answer], list[bool]]:
-            held = self._end(link, endings)
+            held = self._end(link, endings) if endings else []
             answers = dict(self._lockable(link, sorted(ids)))
             free = [row_id for row_id, answer in answers.items() if answer is None]
             claimed = self._lock(link, free, worker, token) if free else []
