@@ -87,7 +87,7 @@ def test_two_consumers_of_one_name_are_refused(tq: TomQueue) -> None:
     tq.consumer(exchange="other", name="mine")(on_order)
     assert [consumer.exchange for consumer in tq.consumers] == ["other"]
     with pytest.raises(DefinitionError, match="two consumers are called 'mine'"):
-        tq.consumer(exchange="orders", name="mine")(test_two_consumers_of_one_name_are_refused)
+        tq.consumer(exchange="orders", name="mine")(Message.json)
 
 
 def test_a_producer_names_an_exchange(tq: TomQueue) -> None:

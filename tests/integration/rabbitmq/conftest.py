@@ -16,7 +16,7 @@ from tomqueue.transport.rabbitmq.consumer import RabbitConsumer
 from tomqueue.transport.rabbitmq.publisher import RabbitPublisher
 from tomqueue.transport.topology import Topology
 
-CONSUMERS = ("mine", "other")
+CONSUMERS = ("mine", "other", "third")
 """Names of consumers in tests."""
 
 
