@@ -150,8 +150,13 @@ class Reception:
 
     def _cancel(self, line: Line) -> None:
         if line.tag is not None:
-            self._channel.basic_cancel(line.tag)  # what is on its way pika itself puts back
-        line.tag, line.is_asked = None, False
+            self._stop_consuming(line)
+        line.is_asked = False
+
+    def _stop_consuming(self, line: Line) -> None:
+        """Let nothing more come; pika puts back what is on its way. Without a callback it would keep every tag."""
+        self._channel.basic_cancel(line.tag, callback=lambda _frame: None)
+        line.tag = None
 
     def _cancelled(self, frame: Any) -> None:
         """Consume again, with the next tick: the broker ended a consumer, whose queue was deleted or moved."""
@@ -191,8 +196,7 @@ class Reception:
             line.held += 1
             self.link.later(seconds, partial(self._release, letter))
             if line.tag is not None and line.held <= MOST_HELD:  # the prefetch is counted for each consumer anew
-                self._channel.basic_cancel(line.tag)
-                line.tag = None
+                self._stop_consuming(line)
                 self._consume(line)
 
     def _release(self, letter: Letter) -> None:
