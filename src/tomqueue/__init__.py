@@ -14,6 +14,7 @@ from tomqueue.app import TomQueue
 from tomqueue.definition import Prepared
 from tomqueue.errors import Discard, JobInterrupted, JobTimeout, Retry, Snooze, TomQueueError
 from tomqueue.job import Job, State
+from tomqueue.message import Message
 from tomqueue.priority import Priority
 from tomqueue.store.open import configure_sqlite
 from tomqueue.worker.context import JobContext, current_job
@@ -24,6 +25,7 @@ __all__ = [
     "JobContext",
     "JobInterrupted",
     "JobTimeout",
+    "Message",
     "Prepared",
     "Priority",
     "Retry",

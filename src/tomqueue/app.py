@@ -5,12 +5,25 @@ from collections.abc import Callable, Iterable
 from threading import Lock
 from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, dataclass_transform, overload
 
-from tomqueue.declaring import Declare
-from tomqueue.definition import Definition, JobOptions, Options, OverrideOptions, Overrides, Prepared, Registry
+from tomqueue.declaring import Declare, DeclareConsumer
+from tomqueue.definition import (
+    ConsumerOptions,
+    Consumers,
+    ConsumerTerms,
+    Definition,
+    JobOptions,
+    Options,
+    OverrideOptions,
+    Overrides,
+    Prepared,
+    Registry,
+    checked_exchange,
+)
 from tomqueue.enqueue.drafts import Drafts
 from tomqueue.enqueue.enqueuing import Enqueuing, one_caller
 from tomqueue.enqueue.inline import Inline
 from tomqueue.enqueue.persist import Persist
+from tomqueue.enqueue.producer import Producer
 from tomqueue.enqueue.publish import Publish
 from tomqueue.enqueue.request import Draft, Request
 from tomqueue.enqueue.stack import ENQUEUE_LAYERS, enqueue_stack
@@ -53,6 +66,7 @@ class TomQueue:
             names = ", ".join(Priority)
             raise SettingsError(f"default_priority={self.settings.default_priority!r} is unknown: use one of {names}")
         self.registry = Registry()
+        self.consumers = Consumers()
         self.priority_map: dict[int, Priority] = {}
         """Delayed::Job's numbers → priorities; a number that is not in it is NORMAL, with a warning."""
         self.delay_jobs: bool | Callable[[Draft], bool] = True
@@ -86,6 +100,18 @@ class TomQueue:
         """
         declare = Declare(self.registry, self._enqueuing, name, Options(**options))
         return declare if job is None else declare(job)
+
+    def consumer(self, *, name: str | None = None, **terms: Unpack[ConsumerOptions]) -> DeclareConsumer:
+        """Declare a function that handles messages of another program: ``@tq.consumer(exchange="orders")``.
+
+        ``name`` names its queue at the broker; default is the module and the qualified name. Raises DefinitionError.
+        """
+        return DeclareConsumer(self.consumers, self.settings, name, ConsumerTerms(**terms))
+
+    def producer(self, *, exchange: str, type: str = "topic") -> Producer:  # noqa: A002 - AMQP's word
+        """Return what publishes messages to an exchange of another program. Raises DefinitionError."""
+        checked_exchange("producer", exchange, type)
+        return Producer(exchange, type, self._enqueuing)
 
     # Enqueueing ---------------------------------------------------------------------------------------
 
@@ -151,6 +177,7 @@ class TomQueue:
             transport=self._parts.transport,
             publisher=self._parts.publisher,
             registry=self.registry,
+            consumers=self.consumers,
             events=self._events,
             logger=self.logger,
             reporting=self._reporting,
@@ -184,7 +211,7 @@ class TomQueue:
                 stack = enqueue_stack(
                     Inline(self._is_delayed, self._run_inline),
                     Persist(lambda: self._parts.store, self.settings.max_payload_bytes),
-                    Publish(lambda: self._parts.publisher, self._events),
+                    Publish(lambda: self._parts.publisher, lambda: self._parts.message_publisher, self._events),
                 )
                 self._enqueue_stack = self.enqueue_layers.into(stack).folded()
             return self._enqueue_stack

@@ -1,12 +1,23 @@
-"""``@tq.job``: a function or a class becomes a job."""
+"""``@tq.job`` and ``@tq.consumer``: a function or a class becomes a job, a function handles messages."""
 
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar, dataclass_transform, overload
 
-from tomqueue.definition import ClassDefinition, Definition, Enqueuer, Options, Registry
+from tomqueue.definition import (
+    ClassDefinition,
+    ConsumerDefinition,
+    Consumers,
+    ConsumerTerms,
+    Definition,
+    Enqueuer,
+    Options,
+    Registry,
+)
+from tomqueue.message import Message
+from tomqueue.settings import Settings
 from tomqueue.worker.context import JobContext
 
-__all__ = ["Declare"]
+__all__ = ["Declare", "DeclareConsumer"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -43,4 +54,24 @@ class Declare:
             job, name=self._name, options=self._options, enqueuer=self._enqueuer, context_type=JobContext
         )
         self._registry.add(definition)
+        return definition
+
+
+class DeclareConsumer:
+    """A decorator with its options: what it stands above handles messages, and is registered."""
+
+    def __init__(self, consumers: Consumers, settings: Settings, name: str | None, terms: ConsumerTerms) -> None:
+        self._consumers = consumers
+        self._settings = settings
+        self._name = name
+        self._terms = terms
+
+    def __call__(self, function: Callable[[Message], Any]) -> ConsumerDefinition:
+        """Return the function's definition, which can be called like the function."""
+        settings = self._settings
+        definition = ConsumerDefinition(
+            function, name=self._name, terms=self._terms, queue=settings.default_queue,
+            priority=settings.default_priority,
+        )  # fmt: skip
+        self._consumers.add(definition)
         return definition

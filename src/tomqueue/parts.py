@@ -5,14 +5,15 @@ from typing import Any
 
 import msgspec
 
+from tomqueue.errors import PublishError
 from tomqueue.reporting import Reporting
 from tomqueue.settings import Settings
 from tomqueue.store.catalog import Catalog
 from tomqueue.store.open import open_store, ready_store, url_of
 from tomqueue.store.sql import SqlStore
-from tomqueue.transport.base import Publisher, Transport
+from tomqueue.transport.base import MessagePublisher, Publisher, Transport
 from tomqueue.transport.polling import PollingTransport
-from tomqueue.transport.rabbitmq import RabbitTransport
+from tomqueue.transport.rabbitmq import RabbitMessagePublisher, RabbitTransport
 from tomqueue.transport.republisher import Republisher
 
 __all__ = ["Parts"]
@@ -29,6 +30,7 @@ class Parts:
         self._store: SqlStore | None = None
         self._transport: Transport | None = None
         self._publisher: Publisher | None = None
+        self._message_publisher: MessagePublisher | None = None
 
     @property
     def store(self) -> SqlStore:
@@ -63,6 +65,16 @@ class Parts:
             return self._publisher
 
     @property
+    def message_publisher(self) -> MessagePublisher:
+        """The sending side of producers, which needs no database. Raises PublishError without a broker."""
+        with self._lock:
+            if self._message_publisher is None:
+                if not self._settings.broker_url:
+                    raise PublishError("there is no broker to publish to: set broker_url, or TOMQUEUE_BROKER_URL")
+                self._message_publisher = RabbitMessagePublisher(self._settings, self._reporting)
+            return self._message_publisher
+
+    @property
     def republisher(self) -> Republisher:
         """What publishes ready jobs anew."""
         return Republisher(self.store, self.publisher, pushes=self.transport.pushes)
@@ -82,6 +94,8 @@ class Parts:
         with self._lock:
             if self._publisher is not None:
                 self._publisher.close()
+            if self._message_publisher is not None:
+                self._message_publisher.close()
             if self._store is not None:
                 self._store.close()
-            self._store = self._transport = self._publisher = None
+            self._store = self._transport = self._publisher = self._message_publisher = None

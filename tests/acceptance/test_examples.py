@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.news import raw_channel
+from tomqueue.transport.topology import Topology
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -54,6 +57,25 @@ def test_a_request_id_travels_through_both_stacks(tmp_path: Path) -> None:
         assert f"[{request}] sent the report of {month}" in wrote
         for step in ("enqueue build", "run build", "enqueue mail", "run mail"):
             assert len(re.findall(rf"^\[{request}\] {step}: [\d.]+ ms$", wrote, re.MULTILINE)) == 1
+
+
+def test_orders_of_another_program_are_charged(rabbitmq_url: str, rabbitmq_prefix: str, tmp_path: Path) -> None:
+    """What it announces becomes jobs, and what they announce reaches it; a message that is no order is discarded."""
+    exchange = f"{rabbitmq_prefix}.shop"
+    try:
+        wrote = run(
+            copied("external_consumer", tmp_path), "trade.py", TOMQUEUE_BROKER_URL=rabbitmq_url,
+            TOMQUEUE_PREFIX=rabbitmq_prefix, SHOP_EXCHANGE=exchange,
+        )  # fmt: skip
+    finally:
+        with raw_channel(rabbitmq_url) as channel:
+            channel.queue_delete(Topology(rabbitmq_prefix).consumer_queue("orders"))
+            channel.exchange_delete(exchange)
+            channel.exchange_delete(f"{exchange}.receipts")
+    assert re.findall(r"order (\d) was charged ([\d.]+)", wrote) == [
+        (str(number), f"{9.9 * number:.2f}") for number in range(1, 6)
+    ]
+    assert "billing: 0 jobs left" in wrote
 
 
 def copied(example: str, to: Path) -> Path:

@@ -6,7 +6,7 @@ import pytest
 
 from tomqueue.daemon.deaths import Cause, Death, fates, reason_of
 from tomqueue.store.leases import Fate
-from tomqueue.worker.board import Board, SlotState
+from tomqueue.worker.board import MESSAGE, Board, SlotState
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 CAP = 3600.0
@@ -37,6 +37,13 @@ def test_the_one_that_ran_is_charged() -> None:
 def test_nobody_is_charged_when_several_ran(suspect: bool) -> None:
     """Each runs alone the next time; only then is it known who it was."""
     assert fate_of(Cause.CRASHED, running(7, 8, suspect=suspect)) == {7: Fate.SUSPECT, 8: Fate.SUSPECT}
+
+
+def test_a_message_has_no_row_and_is_as_suspect_as_a_job() -> None:
+    """It comes again by itself; a job that ran beside it runs alone the next time."""
+    assert fate_of(Cause.CRASHED, running(MESSAGE), (7,)) == {7: Fate.REFUND}
+    assert fate_of(Cause.CRASHED, running(MESSAGE, 8)) == {8: Fate.SUSPECT}
+    assert fate_of(Cause.OVERRAN, running(MESSAGE, 8), overran=MESSAGE) == {8: Fate.REFUND}
 
 
 def test_an_end_on_purpose_charges_nobody() -> None:

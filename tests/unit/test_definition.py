@@ -299,7 +299,7 @@ def test_names_that_cannot_be_stored() -> None:
     """A name outside of the pattern is refused; without one the message says how to give it."""
     with pytest.raises(DefinitionError, match="name='a b' must match"):
         declared(send, name="a b")
-    with pytest.raises(DefinitionError, match=r"<lambda>.*give the job a name of its own with name="):
+    with pytest.raises(DefinitionError, match=r"<lambda>.*give it a name of its own with name="):
         declared(lambda: None, name=None)
 
 

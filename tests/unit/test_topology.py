@@ -51,3 +51,15 @@ def test_names_that_a_broker_could_misread_are_not_carried(queue: str) -> None:
 def test_the_longest_names_fit() -> None:
     """AMQP gives a name 255 bytes."""
     assert Topology("p" * 100).can_carry("q" * 100)
+
+
+def test_a_consumer_binds_its_own_queue_to_a_foreign_exchange() -> None:
+    """Its name has a colon, so that it is no named queue's; the exchange has the name that it was given."""
+    exchange, queue, first, second = Topology("app", "quorum").of_consumer(
+        "shop.on_order", "orders", "topic", ["a", "b"]
+    )
+    assert exchange == Exchange("orders", "topic", is_foreign=True)
+    assert isinstance(queue, Queue)
+    assert (queue.name, queue.arguments["x-queue-type"]) == ("app.consumer:shop.on_order", "quorum")
+    assert (first, second) == (Binding("orders", queue.name, "a"), Binding("orders", queue.name, "b"))
+    assert not Topology("app").can_carry("consumer:shop.on_order")

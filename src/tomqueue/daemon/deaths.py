@@ -49,10 +49,13 @@ def reason_of(status: int) -> str:
 
 
 def fates(death: Death, now: datetime, backoff_cap: float) -> list[Freed]:
-    """Return what becomes of each row: the job that killed the process is charged, its neighbours are not."""
+    """Return what becomes of each row: the job that killed the process is charged, its neighbours are not.
+
+    A message that was handled has no row, and comes again; a job beside it may be as guilty.
+    """
     running = {slot.job for slot in death.running}
     claimed = [Freed(id=job, fate=Fate.REFUND) for job in death.claims if job not in running]
-    return [*(fate_of(slot, death, now, backoff_cap) for slot in death.running), *claimed]
+    return [*(fate_of(slot, death, now, backoff_cap) for slot in death.running if slot.is_job), *claimed]
 
 
 def fate_of(slot: SlotState, death: Death, now: datetime, backoff_cap: float) -> Freed:

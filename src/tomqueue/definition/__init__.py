@@ -2,9 +2,13 @@
 
 options (what may be said) → inspection (what the declaration tells) → function | classes (the two kinds of jobs)
 → prepared (a call on its way to a row, and back) → registry (which names may run here)
+
+Beside jobs: consumer (a function that handles messages of other programs) → exchange (where they come from)
 """
 
 from tomqueue.definition.classes import HOOKS, ClassDefinition
+from tomqueue.definition.consumer import ConsumerDefinition, ConsumerOptions, Consumers, ConsumerTerms
+from tomqueue.definition.exchange import checked_exchange
 from tomqueue.definition.function import BoundDefinition, Definition
 from tomqueue.definition.options import JobOptions, Options, OverrideOptions, Overrides, seconds_of
 from tomqueue.definition.prepared import Enqueuer, JobDefinition, Loaded, Prepared
@@ -14,6 +18,10 @@ __all__ = [
     "HOOKS",
     "BoundDefinition",
     "ClassDefinition",
+    "ConsumerDefinition",
+    "ConsumerOptions",
+    "ConsumerTerms",
+    "Consumers",
     "Definition",
     "Enqueuer",
     "JobDefinition",
@@ -24,5 +32,6 @@ __all__ = [
     "Overrides",
     "Prepared",
     "Registry",
+    "checked_exchange",
     "seconds_of",
 ]

@@ -28,7 +28,7 @@ def name_of(declared: Any, given: str | None) -> str:
     try:
         return checked_name("name", name, DefinitionError)
     except DefinitionError as error:
-        raise DefinitionError(f"{error}: give the job a name of its own with name=") from error
+        raise DefinitionError(f"{error}: give it a name of its own with name=") from error
 
 
 def place_of(declared: Any) -> str:

@@ -9,6 +9,7 @@ from tomqueue.enqueue.drafts import Drafts
 from tomqueue.enqueue.request import Request
 from tomqueue.errors import EnqueueError
 from tomqueue.job import Job
+from tomqueue.message import Outgoing
 from tomqueue.store.atomic import current_transaction
 from tomqueue.store.callers import run_in_callers, synchronous_connection
 from tomqueue.store.sql import SqlStore
@@ -45,6 +46,17 @@ class Enqueuing:
         calls = list(prepared)
         check_no_caller(calls)
         return await self._asend(calls, caller)
+
+    def publish(self, message: Outgoing, caller: Any) -> None:
+        """Send a producer's message through the same stack."""
+        self._stack()(Request(drafts=[], messages=[message], connection=self._connection(caller)))
+
+    async def apublish(self, message: Outgoing, caller: Any) -> None:
+        """Send a producer's message from asynchronous code."""
+        if caller is None:
+            await asyncio.to_thread(self.publish, message, None)
+        else:
+            await run_in_callers(caller, lambda synchronous: self.publish(message, synchronous))
 
     async def _asend(self, prepared: list[Prepared], caller: Any) -> list[Job]:
         if caller is None:  # a transaction of our own: the synchronous core, in a thread

@@ -29,7 +29,7 @@ class Inline:
                 delayed.append(draft)
             else:
                 draft.job = self._run(draft)
-        if delayed:
+        if delayed or request.messages:
             request.drafts = delayed
             proceed(request)
             request.drafts = drafts

@@ -19,12 +19,16 @@ class Persist:
         self._most = max_payload_bytes
 
     def __call__(self, request: Request, proceed: Callable[[Request], None]) -> None:
-        """Insert the rows, then proceed."""
+        """Insert the rows, then proceed; messages become none."""
+        if request.drafts:
+            self._insert(request)
+        proceed(request)
+
+    def _insert(self, request: Request) -> None:
         rows = [self._row(draft) for draft in request.drafts]
         inserted = self._store().insert(rows, request.connection)
         for draft, row, known in zip(request.drafts, rows, inserted, strict=True):
             draft.job = job_of(draft, row, known)
-        proceed(request)
 
     def _row(self, draft: Draft) -> NewJob:
         size = len(draft.payload.encode())

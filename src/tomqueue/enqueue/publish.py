@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 
 from tomqueue.enqueue.request import Request
 from tomqueue.events import Events
 from tomqueue.job import Job, checksum_of
 from tomqueue.store.commit import after_commit
-from tomqueue.transport.base import Notification, Publisher
+from tomqueue.transport.base import MessagePublisher, Notification, Publisher
 
 __all__ = ["Publish", "news_of"]
 
@@ -18,18 +19,38 @@ class Publish:
     What is to be published belongs to the caller's transaction: a rollback, also to a savepoint, drops it.
     """
 
-    def __init__(self, publisher: Callable[[], Publisher], events: Events) -> None:
+    def __init__(
+        self,
+        publisher: Callable[[], Publisher],
+        message_publisher: Callable[[], MessagePublisher],
+        events: Events,
+    ) -> None:
         self._publisher = publisher
+        self._message_publisher = message_publisher
         self._events = events
 
     def __call__(self, request: Request, proceed: Callable[[Request], None]) -> None:
         """Publish now if the rows are committed already, else when they are."""
+        if request.messages:
+            self._send(request)
         jobs = request.jobs
-        if request.connection is None:
+        if jobs and request.connection is None:
             self._publish(jobs)
-        else:
+        elif jobs:
             after_commit(request.connection, lambda: self._publish(jobs))
         proceed(request)
+
+    def _send(self, request: Request) -> None:
+        """Send the messages of producers: now, until the broker has them, or in the background after the commit."""
+        publisher, messages = self._message_publisher(), request.messages
+        for message in messages:
+            publisher.check(message)
+        if request.connection is None:
+            for message in messages:
+                publisher.send(message)
+        else:
+            for message in messages:
+                after_commit(request.connection, partial(publisher.post, message))
 
     def _publish(self, jobs: Sequence[Job]) -> None:
         self._publisher().publish([

@@ -6,6 +6,7 @@ from typing import Any
 
 from tomqueue.definition import JobDefinition
 from tomqueue.job import Job
+from tomqueue.message import Outgoing
 from tomqueue.priority import Priority
 
 __all__ = ["Draft", "Request"]
@@ -34,13 +35,15 @@ class Draft:
 
 @dataclass(slots=True, kw_only=True)
 class Request:
-    """The drafts of one call, all written in one transaction.
+    """The drafts of one call, all written in one transaction, and messages that a producer sends.
 
     ``connection`` is the SQLAlchemy Connection of the caller's transaction; None writes in one of its own.
     """
 
     drafts: list[Draft]
     connection: Any = None
+    messages: list[Outgoing] = field(default_factory=list)
+    """Work that is no job: it becomes no row, and is published after the commit."""
 
     @property
     def jobs(self) -> list[Job]:

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-__all__ = ["Consumer", "Delivery", "Notification", "Publisher", "Transport"]
+from tomqueue.definition import ConsumerDefinition
+from tomqueue.message import Message, Outgoing
+
+__all__ = [
+    "Consumer", "Delivery", "Letter", "Mailbox", "MessagePublisher", "Notification", "Publisher", "Transport",
+    "Wanted",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,78 @@ class Consumer(Protocol):
         """Give back every delivery that is neither acked nor requeued, and end."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Letter:
+    """A message of another program in a worker's hand, until it is settled. ``place`` belongs to the transport."""
+
+    message: Message
+    consumer: ConsumerDefinition
+    place: object = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a worker wants of other programs' messages."""
+
+    consumers: Sequence[ConsumerDefinition]
+    queues: Callable[[], Sequence[str]]
+    """The named queues that are served now: a consumer of another waits."""
+    slots: int
+    """How many can be handled at a time."""
+    arrived: Callable[[], None]
+    """Called from another thread when one has arrived."""
+
+
+class Mailbox(Protocol):
+    """Where the messages of an application's consumers arrive in one worker process."""
+
+    def most_urgent(self) -> int | None:
+        """Return the rank of what ``take`` would give; None when nothing has arrived. Cheap: asked often."""
+
+    def take(self) -> Letter | None:
+        """Return the most urgent message that has arrived; do not wait."""
+
+    def ack(self, letter: Letter) -> None:
+        """Say that the message is handled."""
+
+    def discard(self, letter: Letter) -> None:
+        """Have the broker drop it, or dead-letter it where a policy says so."""
+
+    def hold(self, letter: Letter, seconds: float) -> None:
+        """Put it back at the head of its queue after a while; others of its queue come meanwhile."""
+
+    def suspend(self) -> None:
+        """Put back what was not taken, and let none come until ``resume``: there is no free slot."""
+
+    def resume(self) -> None:
+        """Let messages come again; asked often."""
+
+    def follow(self) -> None:
+        """See at once which queues are served."""
+
+    def drain(self) -> None:
+        """Put back what is not being handled, and let nothing more come."""
+
+    def close(self) -> None:
+        """Settle what is to be settled, give the rest back, and end."""
+
+
+class MessagePublisher(Protocol):
+    """The sending side of an application's producers."""
+
+    def check(self, message: Outgoing) -> None:
+        """Raise PublishError if the message can never be sent."""
+
+    def send(self, message: Outgoing) -> None:
+        """Send it and wait until the broker has it; raises PublishError when that is not so in time."""
+
+    def post(self, message: Outgoing) -> None:
+        """Send it as soon as the broker takes it. Never raises and never waits: trouble is reported."""
+
+    def close(self) -> None:
+        """Send what is still to be sent, within a bound, and end."""
+
+
 class Transport(Protocol):
     """Makes both sides."""
 
@@ -98,3 +176,6 @@ class Transport(Protocol):
 
     def consumer(self, queues: Callable[[], Sequence[str]]) -> Consumer:
         """Return the working side for the queues that ``queues`` names, now and later."""
+
+    def mailbox(self, wanted: Wanted) -> Mailbox | None:
+        """Return where messages of other programs arrive; None without a broker."""

@@ -27,6 +27,9 @@ class MemoryTransport:
         """Return a working side; each has deliveries of its own."""
         return MemoryConsumer(self, queues)
 
+    def mailbox(self, *_asked: object) -> None:
+        """Return None: other programs send nothing here."""
+
 
 class MemoryPublisher:
     """Puts news at the end of its line."""

@@ -34,6 +34,9 @@ class PollingTransport:
         """Return a consumer that notices commits."""
         return PollingConsumer(self._store, self._settings)
 
+    def mailbox(self, *_asked: object) -> None:
+        """Return None: a database has no exchanges."""
+
 
 class SilentPublisher:
     """Rows are found by looking, so there is no news to send."""

@@ -4,7 +4,7 @@ Publishers and consumers both declare all that they use, so that no news is lost
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tomqueue.priority import Priority
@@ -27,6 +27,8 @@ class Exchange:
 
     name: str
     type: str
+    is_foreign: bool = False
+    """Whether it belongs to another program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class Queue:
 
     name: str
     arguments: Mapping[str, str | int] = field(hash=False)
+    is_foreign: bool = False
+    """Whether it holds messages of other programs, which are nowhere else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,17 @@ class Topology:
         for rank in PRIORITIES:
             yield Queue(self.queue(queue, rank), self._arguments())
             yield Binding(self.work, self.queue(queue, rank), self.routing_key(queue, rank))
+
+    def consumer_queue(self, name: str) -> str:
+        """Return the name of the broker's queue of a consumer; no named queue has a colon in it."""
+        return f"{self.prefix}.consumer:{name}"
+
+    def of_consumer(self, name: str, exchange: str, kind: str, keys: Sequence[str]) -> Iterator[Declaration]:
+        """Declare what a consumer of a foreign exchange needs."""
+        yield Exchange(exchange, kind, is_foreign=True)
+        yield Queue(self.consumer_queue(name), self._arguments(), is_foreign=True)
+        for key in keys:
+            yield Binding(exchange, self.consumer_queue(name), key)
 
     def _arguments(self) -> dict[str, str | int]:
         # Always the type, because a virtual host's default may change what silence means; and nothing else, because

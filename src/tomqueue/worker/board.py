@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tomqueue.service import boot_time
 
-__all__ = ["MAX_CLAIMS", "MAX_SLOTS", "Board", "Leaving", "SlotState"]
+__all__ = ["MAX_CLAIMS", "MAX_SLOTS", "MESSAGE", "Board", "Leaving", "SlotState"]
 
 MAX_SLOTS = 256
 MAX_CLAIMS = 4096
@@ -29,6 +29,8 @@ HANDED_AT = CLAIMS_AT + MAX_CLAIMS
 WORDS = HANDED_AT + MAX_HANDED
 FOREVER = 2**62
 LOST = -1
+MESSAGE = -1
+"""In place of a job's id: the slot handles a message of another program, which has no row."""
 
 
 class Leaving(enum.IntEnum):
@@ -55,6 +57,11 @@ class SlotState:
         self.attempts = words[ATTEMPTS]
         self.used_up = words[ATTEMPTS_LEFT] <= 0
         self.suspect = bool(words[SUSPECT])
+
+    @property
+    def is_job(self) -> bool:
+        """Whether it is a job, whose row somebody must free."""
+        return self.job != MESSAGE
 
 
 class Board:

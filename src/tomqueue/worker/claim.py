@@ -44,7 +44,10 @@ class Claim:
         self._now = now
 
     def __call__(self, attempt: Attempt, proceed: Callable[[Attempt], bool]) -> bool:
-        """Proceed with the job of the claimed row; record how it ended."""
+        """Proceed with the job of the claimed row; record how it ended. A message has no row, and passes through."""
+        if attempt.handling is not None:
+            attempt.is_held = True
+            return proceed(attempt)
         job = attempt.job = attempt.work.claimed
         error: BaseException | None = None
         try:

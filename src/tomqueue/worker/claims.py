@@ -131,8 +131,16 @@ class Claims:
             self._suspect_runs = work.claimed.suspect
             return work
 
+    def may_start_other(self) -> bool:
+        """Say whether work without a row may start, and count it; ``ended_turn`` follows. Not beside a suspect."""
+        with self._lock:
+            if self._suspect_runs:
+                return False
+            self._running += 1
+            return True
+
     def ended_turn(self) -> None:
-        """Take note that what ``start`` gave out does not run any more."""
+        """Take note that what was started does not run any more."""
         with self._lock:
             self._running -= 1
             self._suspect_runs = False

@@ -1,4 +1,4 @@
-"""Where work comes from: deliveries, the database asked in turn, and what a dead neighbour left."""
+"""Where work comes from: deliveries, the database asked in turn, what a dead neighbour left; and messages."""
 
 import threading
 from collections import deque
@@ -12,8 +12,10 @@ from tomqueue.worker.attempt import Work
 from tomqueue.worker.batch import BatchSize
 from tomqueue.worker.board import Board
 from tomqueue.worker.claims import Claims
+from tomqueue.worker.messages import Handling, Messages
 from tomqueue.worker.queues import Queues
 from tomqueue.worker.slot import Slot
+from tomqueue.worker.turns import Turns
 
 __all__ = ["Intake"]
 
@@ -46,6 +48,7 @@ class Intake:
         queues: Queues,
         board: Board,
         *,
+        messages: Messages,
         worker: int,
         batch: BatchSize,
         now: Callable[[], datetime],
@@ -56,6 +59,8 @@ class Intake:
         self._store = store
         self._claims = claims
         self._consumer = consumer
+        self._messages = messages
+        self._turns = Turns(claims, messages)
         self._queues = queues
         self._board = board
         self._batch = batch
@@ -73,8 +78,9 @@ class Intake:
         self._second_looks: deque[tuple[float, Delivery]] = deque()
         self._halt = threading.Event()
 
-    def next(self, slot: Slot) -> Work | None:  # noqa: ARG002 - any slot may take any work
+    def next(self, slot: Slot) -> Work | Handling | None:  # noqa: ARG002 - any slot may take any work
         """Return the work to start now; waits a moment for it when there is none."""
+        self._messages.resume()
         work = self._start()
         if work is not None or self._halt.is_set():
             return work
@@ -118,6 +124,7 @@ class Intake:
 
     def let_go(self) -> None:
         """Give back all that waits, and hold no news: others may have a free slot."""
+        self._messages.suspend()
         self.give_back()
         self._consumer.suspend()
 
@@ -129,19 +136,19 @@ class Intake:
         """Give back one that was taken to be started and did not run."""
         self._claims.put_back(work, acked=True)
 
-    def _start(self) -> Work | None:
+    def _start(self) -> Work | Handling | None:
         if self._halt.is_set():
             return None
         if handed := self._board.take_handed():
             self._take_over(handed)
-        urgency = self._claims.most_urgent()
+        urgency = self._turns.urgency()
         if urgency and self._may_find_more_urgent(urgency) and self._looking.acquire(blocking=False):
             try:
                 self._fill(urgency)
             finally:
                 self._looking.release()
-        work = self._claims.start()
-        if work is not None and work.delivery is not None:
+        work = self._turns.start()
+        if isinstance(work, Work) and work.delivery is not None:
             self._consumer.ack(work.delivery)
         return work
 

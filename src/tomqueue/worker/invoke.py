@@ -13,6 +13,7 @@ from tomqueue.worker.attempt import Attempt
 from tomqueue.worker.context import current_job
 from tomqueue.worker.hooks import call_hook
 from tomqueue.worker.loop import LoopThread
+from tomqueue.worker.messages import Handling
 
 __all__ = ["Invoke"]
 
@@ -26,7 +27,10 @@ class Invoke:
         self._report = report
 
     def __call__(self, attempt: Attempt) -> bool:
-        """Run the job; raises whatever it raises."""
+        """Run the job, or handle the message; raises whatever it raises."""
+        if attempt.handling is not None:
+            self._handle(attempt.handling)
+            return True
         self._events.emit("job.started", job=attempt.job)
         marker = current_job.set(attempt.context)
         try:
@@ -37,6 +41,11 @@ class Invoke:
         finally:
             current_job.reset(marker)
         return True
+
+    def _handle(self, handling: Handling) -> None:
+        result = handling.consumer(handling.letter.message)
+        if handling.consumer.is_async:
+            self._loop.run(result)
 
     def _perform_with_hooks(self, attempt: Attempt, target: object) -> None:
         try:

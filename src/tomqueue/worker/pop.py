@@ -2,8 +2,11 @@
 
 from collections.abc import Callable
 
+from tomqueue.errors import Retry
 from tomqueue.worker.attempt import Attempt
+from tomqueue.worker.finish import Policy
 from tomqueue.worker.intake import Intake
+from tomqueue.worker.messages import Handling
 
 __all__ = ["Pop"]
 
@@ -15,8 +18,11 @@ class Pop:
     ``attempts`` (the settings') count until its own are known.
     """
 
-    def __init__(self, intake: Intake, longest: float, attempts: int) -> None:
+    def __init__(
+        self, intake: Intake, settle: Callable[[Handling, BaseException | None], None], longest: float, attempts: int
+    ) -> None:
         self._intake = intake
+        self._settle = settle
         self._longest = longest
         self._attempts = attempts
 
@@ -25,6 +31,8 @@ class Pop:
         work = self._intake.next(attempt.slot)
         if work is None:
             return False
+        if isinstance(work, Handling):
+            return self._handle(attempt, work, proceed)
         attempt.work = work
         job = work.claimed
         # from here on the job is charged if the process dies: reading its arguments may run the application's code
@@ -36,3 +44,23 @@ class Pop:
                 self._intake.put_back(work)
             attempt.slot.vacate()
             self._intake.ended_turn()
+
+    def _handle(self, attempt: Attempt, handling: Handling, proceed: Callable[[Attempt], bool]) -> bool:
+        """Proceed with a message; settle it by what comes back."""
+        attempt.handling = handling
+        attempt.policy = Policy(max_run_time=min(handling.consumer.max_run_time, self._longest))
+        attempt.slot.occupy(handling, self._longest, attempt.attempts_left)
+        error: BaseException | None = None
+        try:
+            proceed(attempt)
+            if not attempt.is_held:
+                error = Retry("a layer outside of Claim did not proceed")
+        except BaseException as caught:  # noqa: BLE001 - whatever a handler raises, SystemExit too, is how it ended
+            error = caught
+        try:
+            self._settle(handling, error)
+        finally:
+            del error  # its traceback holds this frame
+            attempt.slot.vacate()
+            self._intake.ended_turn()
+        return True

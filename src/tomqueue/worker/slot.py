@@ -4,13 +4,29 @@ import ctypes
 import signal
 import threading
 from collections.abc import Callable
+from typing import Protocol
 
 from tomqueue.errors import Interruption
-from tomqueue.job import Claimed
 from tomqueue.service import boot_time
 from tomqueue.worker.board import Board
 
-__all__ = ["Slot", "interrupt_main_thread", "interrupt_thread"]
+__all__ = ["Occupant", "Slot", "interrupt_main_thread", "interrupt_thread"]
+
+
+class Occupant(Protocol):
+    """What a slot deals with: a claimed row, or a message."""
+
+    @property
+    def id(self) -> int:
+        """What the board calls it."""
+
+    @property
+    def attempts(self) -> int:
+        """The attempts at it, this one included."""
+
+    @property
+    def suspect(self) -> bool:
+        """Whether its process died when it ran before."""
 
 
 class Slot:
@@ -23,7 +39,7 @@ class Slot:
         self.index = index
         self.board = board
         self.thread = threading.get_ident()
-        self.job: Claimed | None = None
+        self.job: Occupant | None = None
         self.since = 0.0
         self.deadline = 0.0
         self.pending: type[Interruption] | None = None
@@ -31,7 +47,7 @@ class Slot:
         self._lock = threading.Lock()
         self._armed = False
 
-    def occupy(self, job: Claimed, limit: float, attempts_left: int) -> None:
+    def occupy(self, job: Occupant, limit: float, attempts_left: int) -> None:
         """Say that ``job`` is dealt with here from now on, for at most ``limit`` seconds."""
         self.since = boot_time()
         self.deadline = self.since + limit
@@ -62,7 +78,7 @@ class Slot:
         self.job = None
         self.board.stop(self.index)
 
-    def interrupt(self, interruption: type[Interruption], job: Claimed) -> bool:
+    def interrupt(self, interruption: type[Interruption], job: Occupant) -> bool:
         """Raise ``interruption`` in ``job``; False when it does not run here any more or one was raised already."""
         with self._lock:
             if not self._armed or self.job is not job or self.pending is not None:

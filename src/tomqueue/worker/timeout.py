@@ -22,7 +22,7 @@ class Timeout:
         error: BaseException | None = None
         try:
             try:
-                slot.arm(limit, attempt.policy.max_attempts - attempt.job.attempts)
+                slot.arm(limit, attempt.attempts_left)
                 worked = proceed(attempt)
             except BaseException as caught:  # noqa: BLE001 - raised again below
                 error = caught

@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass
 
-from tomqueue.definition import Registry
+from tomqueue.definition import Consumers, Registry
 from tomqueue.events import Events
 from tomqueue.reporting import Reporting
 from tomqueue.settings import Settings
@@ -26,6 +26,7 @@ class Tools:
     transport: Transport
     publisher: Publisher
     registry: Registry
+    consumers: Consumers
     events: Events
     logger: logging.Logger
     reporting: Reporting

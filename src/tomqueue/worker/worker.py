@@ -12,6 +12,7 @@ from tomqueue.errors import StoreError
 from tomqueue.service import boot_time
 from tomqueue.store.base import Announced
 from tomqueue.transport.announcer import Announcer
+from tomqueue.transport.base import Wanted
 from tomqueue.worker.attempt import Attempt
 from tomqueue.worker.batch import BatchSize
 from tomqueue.worker.board import Board, Leaving
@@ -24,6 +25,7 @@ from tomqueue.worker.intake import Intake
 from tomqueue.worker.invoke import Invoke
 from tomqueue.worker.loading import Loading
 from tomqueue.worker.loop import LoopThread
+from tomqueue.worker.messages import Messages
 from tomqueue.worker.policies import Policies
 from tomqueue.worker.pop import Pop
 from tomqueue.worker.queues import Queues
@@ -82,6 +84,7 @@ class Worker:
         self._batch = BatchSize(settings.batch_seconds, settings.max_batch)
         self._queues = Queues(options.queues, tools.catalog.queue_states, self._paused)
         self._consumer = tools.transport.consumer(self._queues.active)
+        self._messages = self._open_messages()
         keep_place = not tools.transport.pushes
         self._claims = Claims(
             store, board, worker, tools.events, tools.logger,
@@ -89,8 +92,8 @@ class Worker:
         )  # fmt: skip
         self._intake = Intake(
             store, self._claims, self._consumer, self._queues, board,
-            worker=worker, batch=self._batch, now=self._clock.now, announce=self._announce(), idle=self._idle,
-            thorough=options.until_idle,
+            messages=self._messages, worker=worker, batch=self._batch, now=self._clock.now,
+            announce=self._announce(), idle=self._idle, thorough=options.until_idle,
         )  # fmt: skip
         self._loop = LoopThread()
         self._turn = self._stack(Policies(settings, keep_place=keep_place))
@@ -106,6 +109,7 @@ class Worker:
 
         Raises StoreError when the last outcomes cannot be committed: their rows stay claimed until the lease ends.
         """
+        self._know_queues()
         self._queues.refresh()
         self._unpark()
         self._tools.events.emit("worker.started")
@@ -114,6 +118,7 @@ class Worker:
             self._run_here()
         else:
             self._run_threads()
+        self._messages.close()
         self._settle()
         self._consumer.close()
         self._settle()  # what the broker may not have taken back
@@ -129,6 +134,26 @@ class Worker:
         self._board.leave(reason, boot_time() + self._tools.settings.grace)
         self._halt.set()
         self._intake.stop()
+        self._messages.drain()
+
+    def _open_messages(self) -> Messages:
+        """Open what the consumers of the queues that we serve need; none when we are to stop once no job is ready."""
+        tools, options = self._tools, self._options
+        consumers = [one for one in tools.consumers if not options.queues or one.queue in options.queues]
+        mailbox = None
+        if consumers and not options.until_idle:
+            wanted = Wanted(
+                consumers=consumers, queues=self._queues.active, slots=options.threads, arrived=self._consumer.wake
+            )
+            mailbox = tools.transport.mailbox(wanted)
+            if mailbox is None:
+                names = ", ".join(one.name for one in consumers)
+                tools.logger.warning("no messages come to %s: there is no broker, set broker_url", names)
+        return Messages(mailbox, tools.events, tools.logger, tools.reporting)
+
+    def _know_queues(self) -> None:
+        """See that the consumers' queues can be paused and served, although no job was ever in them."""
+        self._tools.store.know_queues({one.queue for one in self._tools.consumers})
 
     def _unpark(self) -> None:
         """Release jobs that were parked because nobody knew them, and that this worker knows."""
@@ -225,6 +250,7 @@ class Worker:
         return Announcer(tools.store, tools.publisher, self._clock.now).look
 
     def _paused(self, queue: str) -> None:
+        self._messages.follow()
         self._intake.give_back(queue)
 
     def _stack(self, policies: Policies) -> Callable[[Attempt], bool]:
@@ -232,7 +258,7 @@ class Worker:
         load = Loading(tools.registry, policies, tools.store, tools.logger)
         stack = worker_stack(
             ErrorHandling(tools.logger, tools.reporting.report, self._halt.wait),
-            Pop(self._intake, tools.settings.max_run_time, tools.settings.max_attempts),
+            Pop(self._intake, self._messages.ended, tools.settings.max_run_time, tools.settings.max_attempts),
             Claim(self._claims, load, tools.events, tools.logger, tools.reporting, now=self._clock.now),
             Timeout(),
             Invoke(tools.events, self._loop, tools.reporting.report),

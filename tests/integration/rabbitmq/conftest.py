@@ -5,13 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.news import connected, rabbit
+from tests.harness import make_app
+from tests.news import connected, rabbit, raw_channel
+from tomqueue import TomQueue
 from tomqueue.settings import Settings
 from tomqueue.store.open import ready_store
 from tomqueue.store.sql import SqlStore
 from tomqueue.transport.rabbitmq import RabbitTransport
 from tomqueue.transport.rabbitmq.consumer import RabbitConsumer
 from tomqueue.transport.rabbitmq.publisher import RabbitPublisher
+from tomqueue.transport.topology import Topology
+
+CONSUMERS = ("mine", "other", "third")
+"""Names of consumers in tests."""
 
 
 @pytest.fixture
@@ -49,3 +55,22 @@ def consumer(transport: RabbitTransport) -> Iterator[RabbitConsumer]:
 def only_by_news(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep a worker that is served by the broker from asking the database itself."""
     monkeypatch.setattr("tomqueue.worker.intake.BEHIND_EVERY", 3600.0)
+
+
+@pytest.fixture
+def exchange(rabbitmq_url: str, rabbitmq_prefix: str) -> Iterator[str]:
+    """Give the name of an exchange, this test's own; it and the queues of consumers are deleted afterwards."""
+    name = f"{rabbitmq_prefix}.orders"
+    yield name
+    with raw_channel(rabbitmq_url) as channel:
+        channel.exchange_delete(name)
+        for consumer in CONSUMERS:
+            channel.queue_delete(Topology(rabbitmq_prefix).consumer_queue(consumer))
+
+
+@pytest.fixture
+def tq(tmp_path: Path, rabbitmq_url: str, rabbitmq_prefix: str) -> Iterator[TomQueue]:
+    """Give an application with a broker."""
+    app = make_app(tmp_path / "app.db", broker_url=rabbitmq_url, prefix=rabbitmq_prefix)
+    yield app
+    app.close()

@@ -91,13 +91,9 @@ class Declarations:
         return False
 
     def _tell(self, one: Declaration, reason: Any) -> None:
-        if reason.reply_code == ACCESS_REFUSED:
-            cure = "give the user of broker_url the right to configure it, or let it be made by one who has"
-        else:
-            cure = (
-                "it exists with other properties (setting queue_type, or another program). Stop what uses it, "
-                "delete it at the broker and start again: the jobs are in the database"
-            )
+        cure = "give the user of broker_url the right to configure it, or let it be made by one who has"
+        if reason.reply_code == PRECONDITION_FAILED:
+            cure = f"it exists with other properties {cure_of(one)}"
         kind = type(one).__name__.lower()
         self._logger.error(
             "RabbitMQ refuses the %s %s and it is used as it is; cure: %s. The broker says: %s",
@@ -115,12 +111,26 @@ class Declarations:
 
         passive = one in self._refused
         match one:
-            case Exchange(name, kind):
+            case Exchange(name, kind, _):
                 channel.exchange_declare(name, kind, passive=passive, durable=True, callback=answered)
-            case Queue(name, arguments):
+            case Queue(name, arguments, _):
                 channel.queue_declare(name, passive=passive, durable=True, arguments=dict(arguments), callback=answered)
             case Binding(exchange, queue, key):
                 if passive:  # there is no such thing: trust that somebody bound it
                     channel.queue_declare(queue, passive=True, callback=answered)
                 else:
                     channel.queue_bind(queue, exchange, key, callback=answered)
+
+
+def cure_of(one: Declaration) -> str:
+    """Return what to do about something that exists and was declared otherwise."""
+    match one:
+        case Exchange(is_foreign=True, type=kind):
+            return f"than durable and type={kind!r}: declare the consumer or producer with the type that it has"
+        case Queue(is_foreign=True):
+            return "(setting queue_type): its messages are nowhere else, so empty it before you delete it at the broker"
+        case _:
+            return (
+                "(setting queue_type, or another program). Stop what uses it, delete it at the broker and start again: "
+                "the jobs are in the database"
+            )

@@ -5,8 +5,10 @@ from collections.abc import Callable, Sequence
 from tomqueue.reporting import Reporting
 from tomqueue.settings import Settings
 from tomqueue.store.base import Store
+from tomqueue.transport.base import Wanted
 from tomqueue.transport.rabbitmq.address import parameters_of
 from tomqueue.transport.rabbitmq.consumer import RabbitConsumer
+from tomqueue.transport.rabbitmq.mailbox import RabbitMailbox
 from tomqueue.transport.rabbitmq.publisher import RabbitPublisher
 
 __all__ = ["RabbitTransport"]
@@ -30,3 +32,7 @@ class RabbitTransport:
     def consumer(self, queues: Callable[[], Sequence[str]]) -> RabbitConsumer:
         """Return a working side."""
         return RabbitConsumer(self._settings, queues, self._reporting)
+
+    def mailbox(self, wanted: Wanted) -> RabbitMailbox:
+        """Return where messages of other programs arrive."""
+        return RabbitMailbox(self._settings, wanted, self._reporting)
