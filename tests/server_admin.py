@@ -18,17 +18,21 @@ class ServerAdmin:
         self._name = self._url.database
         self._server = self._url.set(database="postgres" if "postgres" in url else "information_schema")
 
+    def sessions(self) -> set[int]:
+        """Return the server's ids of all sessions in the database."""
+        with administering(self._server) as connection:
+            postgres = connection.dialect.name == "postgresql"
+            source = "pid FROM pg_stat_activity WHERE datname" if postgres else "id FROM processlist WHERE db"
+            return set(connection.execute(text(f"SELECT {source} = :name"), {"name": self._name}).scalars())
+
     def end_sessions(self) -> None:
         """End every session in the database."""
+        sessions = self.sessions()
         with administering(self._server) as connection:
-            if connection.dialect.name == "postgresql":
-                sessions = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name")
-                connection.execute(sessions, {"name": self._name})
-                return
-            sessions = text("SELECT id FROM information_schema.processlist WHERE db = :name")
-            for session in connection.execute(sessions, {"name": self._name}).scalars().all():
+            end = "SELECT pg_terminate_backend({})" if connection.dialect.name == "postgresql" else "KILL {}"
+            for session in sessions:
                 with contextlib.suppress(DBAPIError):  # it may have left meanwhile
-                    connection.execute(text(f"KILL {session}"))
+                    connection.execute(text(end.format(session)))
 
     @contextmanager
     def closed(self) -> Iterator[None]:

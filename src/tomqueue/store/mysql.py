@@ -16,6 +16,7 @@ from tomqueue.job import Claimed, NewJob
 from tomqueue.settings import Settings
 from tomqueue.store.announcing import Upcoming
 from tomqueue.store.base import Answer, Inserted, Release, Want
+from tomqueue.store.forks import leave_to_parent
 from tomqueue.store.links import detached, keep_alive
 from tomqueue.store.mysql_text import MICROSECOND, NOW, as_text, code_of, in_utc, insert_row, listed, packets
 from tomqueue.store.sql import NONE, PRIORITIES, Picked, SqlStore, pairs, patiently
@@ -74,6 +75,8 @@ class MysqlStore(SqlStore):
 
     def _prepare(self, link: Any, _record: object) -> None:
         """Make every connection of our engine the same, whatever the server's defaults are."""
+        if hasattr(link, "fileno"):  # mysqlclient; PyMySQL says no goodbye by itself
+            leave_to_parent(link)
         # whole seconds; then the transaction is tried again, as after a deadlock
         lock_wait = max(1, int(self.settings.database_timeout / TRANSIENT_RETRIES))
         run(

@@ -1,5 +1,6 @@
 """A connection that comes back: one thread, one line in the log when it goes, one when it is back."""
 
+import encodings.idna  # noqa: F401 - else a host's first look-up imports it, and a fork amidst leaves it locked in the child
 import logging
 import random
 import ssl
