@@ -22,7 +22,8 @@ from pika.exceptions import AMQPError
 
 from tests.servers import USER, ServerMissingError, free_port, hidden_program, private_directory, write
 from tests.watcher import STOP_SECONDS, Plan, running
-from tomqueue.transport.topology import PRIORITIES, Topology
+from tomqueue.priority import PRIORITIES
+from tomqueue.transport.topology import Topology
 
 FOLDERS = (
     "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin",  # not in PATH, where Debian's wrappers want its system user

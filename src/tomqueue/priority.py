@@ -6,7 +6,7 @@ from logging import Logger
 
 from tomqueue.errors import EnqueueError
 
-__all__ = ["Priority", "priority_of"]
+__all__ = ["PRIORITIES", "Priority", "priority_of"]
 
 
 class Priority(StrEnum):
@@ -28,6 +28,8 @@ class Priority(StrEnum):
         return BY_RANK[min(max(rank, 0), len(BY_RANK) - 1)]
 
 
+PRIORITIES = range(len(Priority))
+"""Ranks, most urgent first."""
 BY_RANK = tuple(Priority)
 RANKS = {priority: rank for rank, priority in enumerate(BY_RANK)}
 

@@ -10,9 +10,10 @@ from sqlalchemy.exc import IntegrityError
 
 from tomqueue.errors import JobNotFound, JobStateError
 from tomqueue.job import Job, State
+from tomqueue.priority import PRIORITIES
 from tomqueue.store.rows import job_of
 from tomqueue.store.schema import UNANNOUNCED
-from tomqueue.store.sql import PRIORITIES, SqlStore
+from tomqueue.store.sql import SqlStore
 
 __all__ = ["Catalog", "Filter", "QueueRow", "StatsRow"]
 

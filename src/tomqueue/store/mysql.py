@@ -13,13 +13,14 @@ from sqlalchemy import ColumnElement, Engine, event, func, literal_column
 
 from tomqueue.errors import StoreError, StoreUnavailable
 from tomqueue.job import Claimed, NewJob
+from tomqueue.priority import PRIORITIES
 from tomqueue.settings import Settings
 from tomqueue.store.announcing import Upcoming
 from tomqueue.store.base import Answer, Inserted, Release, Want
 from tomqueue.store.forks import leave_to_parent
 from tomqueue.store.links import detached, keep_alive
 from tomqueue.store.mysql_text import MICROSECOND, NOW, as_text, code_of, in_utc, insert_row, listed, packets
-from tomqueue.store.sql import NONE, PRIORITIES, Picked, SqlStore, pairs, patiently
+from tomqueue.store.sql import NONE, Picked, SqlStore, pairs, patiently
 from tomqueue.store.statements import (
     CLAIMED,
     FREE,

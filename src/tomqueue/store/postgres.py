@@ -14,11 +14,12 @@ from sqlalchemy import ColumnElement, DateTime, func
 
 from tomqueue.errors import OutcomeUnknown, StoreError, StoreUnavailable
 from tomqueue.job import Claimed, NewJob
+from tomqueue.priority import PRIORITIES
 from tomqueue.store.announcing import Upcoming
 from tomqueue.store.base import Answer, Inserted, Release, Want
 from tomqueue.store.links import detached, keep_alive
 from tomqueue.store.schema import EPOCH
-from tomqueue.store.sql import NONE, PRIORITIES, Picked, SqlStore, pairs, patiently
+from tomqueue.store.sql import NONE, Picked, SqlStore, pairs, patiently
 from tomqueue.store.statements import (
     CLAIMED,
     FREE,

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, select
 
 from tomqueue.job import Claimed, NewJob
+from tomqueue.priority import PRIORITIES
 from tomqueue.settings import Settings
 from tomqueue.store import announcing, rows
 from tomqueue.store.announcing import AnnouncedRow, Place, Upcoming
@@ -21,9 +22,8 @@ from tomqueue.store.schema import Tables, tables
 from tomqueue.store.statements import delay_of
 from tomqueue.store.transactions import Transactions
 
-__all__ = ["PRIORITIES", "Picked", "SqlStore", "pairs", "patiently"]
+__all__ = ["Picked", "SqlStore", "pairs", "patiently"]
 
-PRIORITIES = range(4)
 NONE = timedelta(0)
 BUSY_PAUSES = (0.005, 0.01, 0.02, 0.03, 0.035)  # a tenth of a second for what someone touches "for a moment"
 

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from tomqueue.errors import SettingsError, StoreError, StoreUnavailable
 from tomqueue.job import Claimed, NewJob
+from tomqueue.priority import PRIORITIES
 from tomqueue.settings import Settings
 from tomqueue.store.announcing import Upcoming
 from tomqueue.store.base import Answer, Inserted, Release, Want
@@ -18,7 +19,7 @@ from tomqueue.store.commit import after_commit
 from tomqueue.store.links import detached
 from tomqueue.store.liveness import LiveLocks
 from tomqueue.store.schema import from_micros, to_micros
-from tomqueue.store.sql import NONE, PRIORITIES, Picked, SqlStore, pairs
+from tomqueue.store.sql import NONE, Picked, SqlStore, pairs
 from tomqueue.store.statements import (
     CLAIMED,
     FREE,

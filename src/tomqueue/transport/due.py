@@ -4,16 +4,16 @@ import heapq
 from collections.abc import Iterable
 from datetime import datetime
 
-__all__ = ["DueHeap"]
+from tomqueue.priority import PRIORITIES
 
-PRIORITIES = 4
+__all__ = ["DueHeap"]
 
 
 class DueHeap:
     """Ids by the time they are due, a heap for each priority. What is due leaves it most urgent first."""
 
     def __init__(self) -> None:
-        self._heaps: list[list[tuple[datetime, int]]] = [[] for _ in range(PRIORITIES)]
+        self._heaps: list[list[tuple[datetime, int]]] = [[] for _ in PRIORITIES]
 
     def __len__(self) -> int:
         return sum(map(len, self._heaps))

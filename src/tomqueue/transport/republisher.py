@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from tomqueue.errors import JobStateError, PublishError, SettingsError
+from tomqueue.priority import PRIORITIES
 from tomqueue.store.announcing import AnnouncedRow, Place
 from tomqueue.store.sql import SqlStore
 from tomqueue.transport.announcer import news_of
 from tomqueue.transport.base import Publisher
-from tomqueue.transport.topology import PRIORITIES
 
 __all__ = ["DEFAULT_RATE", "Republisher"]
 

@@ -7,12 +7,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tomqueue.priority import Priority
+from tomqueue.priority import PRIORITIES, Priority
 
-__all__ = ["PRIORITIES", "Binding", "Declaration", "Exchange", "Queue", "Topology"]
+__all__ = ["Binding", "Declaration", "Exchange", "Queue", "Topology"]
 
-PRIORITIES = range(len(Priority))
-"""Ranks, most urgent first."""
 LONGEST_NAME = 255
 """Bytes of an AMQP short string."""
 DELIVERY_LIMIT = 1_000_000

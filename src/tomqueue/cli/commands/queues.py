@@ -10,11 +10,10 @@ from tomqueue.cli.output import Column, print_json_array, print_table
 from tomqueue.cli.target import Target
 from tomqueue.errors import BrokerUnavailable
 from tomqueue.job import State
-from tomqueue.priority import Priority
+from tomqueue.priority import PRIORITIES, Priority
 from tomqueue.store.catalog import QueueRow
 from tomqueue.times import age
 from tomqueue.transport.rabbitmq import Depth
-from tomqueue.transport.topology import PRIORITIES
 
 __all__ = ["COUNTED", "counts_of", "queues"]
 

@@ -4,8 +4,8 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from tomqueue.priority import PRIORITIES
 from tomqueue.transport.base import Letter
-from tomqueue.transport.topology import PRIORITIES
 
 __all__ = ["Inbox"]
 

@@ -10,11 +10,12 @@ import pika
 from pika.exceptions import AMQPError, ChannelClosedByBroker, ConnectionBlockedTimeout, UnroutableError
 
 from tomqueue.errors import BrokerUnavailable
+from tomqueue.priority import PRIORITIES
 from tomqueue.service import boot_time
 from tomqueue.settings import Settings, broker_urls
 from tomqueue.transport.rabbitmq.address import describe, parameters_of, place_of
 from tomqueue.transport.rabbitmq.cures import cure_of
-from tomqueue.transport.topology import PRIORITIES, Binding, Declaration, Exchange, Queue, Topology
+from tomqueue.transport.topology import Binding, Declaration, Exchange, Queue, Topology
 
 __all__ = ["Depth", "Inspection", "Node"]
 

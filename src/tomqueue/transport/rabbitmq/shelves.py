@@ -2,8 +2,8 @@
 
 from collections import deque
 
+from tomqueue.priority import PRIORITIES
 from tomqueue.transport.base import Delivery
-from tomqueue.transport.topology import PRIORITIES
 
 __all__ = ["Shelves"]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from pika.exceptions import ChannelClosedByClient
 
+from tomqueue.priority import PRIORITIES
 from tomqueue.reporting import Reporting
 from tomqueue.settings import Settings
 from tomqueue.transport.rabbitmq.connection import Link
@@ -17,7 +18,7 @@ from tomqueue.transport.rabbitmq.hand import Hand
 from tomqueue.transport.rabbitmq.message import BadMessage, decode
 from tomqueue.transport.rabbitmq.seldom import Seldom
 from tomqueue.transport.rabbitmq.settlement import Ledger
-from tomqueue.transport.topology import PRIORITIES, Topology
+from tomqueue.transport.topology import Topology
 
 __all__ = ["Subscription"]
 
