@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, not_, select, text
 
 from tomqueue.store.sql import SqlStore
 
-__all__ = ["Health", "Holder"]
+__all__ = ["Behind", "Health", "Holder"]
 
 POSTGRES_HOLDERS = """
 SELECT 'session ' || pid || coalesce(' (' || nullif(application_name, '') || ')', '') || ', ' || state AS who,
@@ -19,6 +19,14 @@ UNION ALL
 SELECT 'prepared transaction ' || gid, extract(epoch FROM now() - prepared) FROM pg_prepared_xacts
     WHERE database = current_database()
 """
+POSTGRES_BEHIND = """
+SELECT 'replication slot ' || slot_name AS who, age(xmin) AS transactions FROM pg_replication_slots
+WHERE xmin IS NOT NULL
+UNION ALL
+SELECT 'standby ' || coalesce(nullif(application_name, ''), pid::text), age(backend_xmin) FROM pg_stat_replication
+WHERE backend_xmin IS NOT NULL
+"""
+POSTGRES_SEES = "SELECT pg_has_role(current_user, 'pg_read_all_stats', 'usage')"
 MYSQL_HOLDERS = """
 SELECT CONCAT('session ', trx_mysql_thread_id), TIMESTAMPDIFF(SECOND, trx_started, NOW())
 FROM information_schema.innodb_trx WHERE trx_mysql_thread_id <> CONNECTION_ID()
@@ -31,6 +39,14 @@ class Holder:
 
     who: str
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """A replica that reads as of so many transactions ago."""
+
+    who: str
+    transactions: int
 
 
 class Health:
@@ -58,6 +74,21 @@ class Health:
             return []
         with self._store.reading() as connection:
             return [one for one in look(connection) if one.seconds > older_than.total_seconds()]
+
+    def replicas_behind(self, more_than: int) -> list[Behind]:
+        """Read which replicas keep deleted rows of PostgreSQL in place, as transactions of this server do."""
+        if self._store.engine.dialect.name != "postgresql":
+            return []
+        with self._store.reading() as connection:
+            found = [Behind(str(who), int(count)) for who, count in connection.execute(text(POSTGRES_BEHIND))]
+        return [one for one in found if one.transactions > more_than]
+
+    def sees_all_sessions(self) -> bool:
+        """Say whether other users' transactions are visible to this one; PostgreSQL hides them."""
+        if self._store.engine.dialect.name != "postgresql":
+            return True
+        with self._store.reading() as connection:
+            return bool(connection.execute(text(POSTGRES_SEES)).scalar_one())
 
     def wal_bytes(self) -> int:
         """Return the size of SQLite's write-ahead log; 0 elsewhere."""

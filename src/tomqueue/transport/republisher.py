@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from tomqueue.errors import JobStateError, PublishError, SettingsError
+from tomqueue.errors import JobNotFound, JobStateError, PublishError, SettingsError
 from tomqueue.priority import PRIORITIES
 from tomqueue.store.announcing import AnnouncedRow, Place
 from tomqueue.store.sql import SqlStore
@@ -42,12 +42,13 @@ class Republisher:
         """Publish anew every ready job, most urgent first, at most ``rate`` a second; return how many.
 
         ``queues`` empty means all; ``older_than`` only those created longer ago. Raises SettingsError without a broker,
-        and PublishError when it takes no news: before anything is changed, or with the piece that it did not take.
+        JobNotFound for a queue that nobody used, and PublishError when the broker takes no news: before anything is
+        changed, or with the piece that it did not take.
         """
+        names = self._known(queues)
         self._check()
         now = self._store.now()
         created_before = None if older_than is None else now - older_than
-        names = sorted(queues or self._store.queue_states())
         began = time.monotonic()
         done = 0
         for priority in PRIORITIES:
@@ -72,6 +73,13 @@ class Republisher:
             )
         self._publish(rows)
         self._confirm()
+
+    def _known(self, queues: Sequence[str]) -> list[str]:
+        known = self._store.queue_states()
+        if unknown := sorted(set(queues) - set(known)):
+            names = ", ".join(sorted(known)) or "none yet"
+            raise JobNotFound(f"no job was ever enqueued in a queue {unknown[0]!r}; known queues: {names}")
+        return sorted(queues or known)
 
     def _check(self) -> None:
         if not self._pushes:

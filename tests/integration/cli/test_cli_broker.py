@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import pika
 import pytest
 from click.testing import CliRunner
 from sqlalchemy import Engine, create_engine, text
@@ -15,9 +16,17 @@ from tests.news import connected, rabbit
 from tests.rabbitmq_server import Broker
 from tests.servers import USER
 from tomqueue import TomQueue
-from tomqueue.cli import doctor
+from tomqueue.cli.diagnosis import BROKER, DATABASE, of_database
 from tomqueue.cli.main import command
 
+SHOP = """
+from tomqueue import TomQueue
+tq = TomQueue()
+
+@tq.consumer(name="parcel", exchange="{prefix}.orders", routing_key="#", priority="low")
+def parcel(message):
+    pass
+"""
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -116,7 +125,7 @@ def test_doctor_finds_nothing_wrong(tq: TomQueue, run: Run) -> None:
     assert (code, levels(output)["workers"], levels(output)["deferred"]) == (1, "problem", "warning")
     others = levels(output).keys() - {"workers", "deferred"}
     assert {levels(output)[name] for name in others} == {"ok"}
-    assert set(levels(output)) == set(doctor.DATABASE) | set(doctor.BROKER)
+    assert set(levels(output)) == set(DATABASE) | set(BROKER) - {"consumers"}
     assert "RabbitMQ" in run("doctor")[1]
 
 
@@ -143,6 +152,42 @@ def test_doctor_finds_an_alarm_and_another_topology(postgres_url: str, broker: B
     assert broker.password not in output + listed[2]
 
 
+def test_the_queues_of_consumers(
+    run: Run, rabbitmq_url: str, rabbitmq_prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits for a consumer of another program's exchange is shown, and doctor misses its worker."""
+    module = f"shop_{rabbitmq_prefix.replace('-', '_')}"
+    (tmp_path / f"{module}.py").write_text(SHOP.format(prefix=rabbitmq_prefix))
+    monkeypatch.syspath_prepend(tmp_path)
+    before = json.loads(run("--app", f"{module}:tq", "doctor", "--json")[1])["findings"]
+    assert f"queue {rabbitmq_prefix}.consumer:parcel" in str(before)
+    channel = pika.BlockingConnection(pika.URLParameters(rabbitmq_url)).channel()
+    channel.queue_declare(f"{rabbitmq_prefix}.consumer:parcel", durable=True, arguments={"x-queue-type": "classic"})
+    channel.basic_publish("", f"{rabbitmq_prefix}.consumer:parcel", b"{}")
+    assert happens(lambda: "1" in run("--app", f"{module}:tq", "queues", "list")[1].splitlines()[-1].split())
+    found = json.loads(run("--app", f"{module}:tq", "doctor", "--json")[1])["findings"]
+    (about,) = [one for one in found if one["name"] == "consumers"]
+    assert about["text"].startswith("1 messages wait and no worker consumes for parcel")
+    channel.connection.close()
+
+
+def test_doctor_looks_at_the_broker_although_the_tables_are_missing(
+    postgres_url: str, rabbitmq_url: str, rabbitmq_prefix: str
+) -> None:
+    """What can be examined without them is."""
+    environment = {"TOMQUEUE_BROKER_URL": rabbitmq_url, "TOMQUEUE_PREFIX": rabbitmq_prefix}
+    found = levels(run_with({"TOMQUEUE_DATABASE_URL": postgres_url, **environment})("doctor", "--json")[1])
+    assert (found["tables"], found["broker"], found["alarm"]) == ("problem", "ok", "ok")
+    assert "topology" not in found
+
+
+def test_republish_of_a_queue_that_nobody_used(tq: TomQueue, run: Run) -> None:
+    """A mistyped name is an error that lists the known ones."""
+    enqueue(tq, queue="mailers")
+    code, _, error = run("republish", "--queue", "mailer")
+    assert (code, "known queues: " in error, "mailers" in error) == (3, True, True)
+
+
 def test_doctor_finds_what_the_database_suffers_from(
     tq: TomQueue, run: Run, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,7 +195,7 @@ def test_doctor_finds_what_the_database_suffers_from(
     job, lost = enqueue(tq), enqueue(tq)
     change(tq, job, announced_at=None, run_at=tq.jobs.get(job).created_at.replace(year=2020))
     change(tq, lost, locked_by=77, claim_token=77, locked_at=tq.jobs.get(lost).created_at)
-    monkeypatch.setattr(doctor, "LONG", doctor.LONG * 0)
+    monkeypatch.setattr(of_database, "LONG", of_database.LONG * 0)
     with closing_engine(postgres_url) as engine, engine.connect() as connection:
         connection.execute(text("SELECT 1"))
         found = levels(run("doctor", "--json")[1])

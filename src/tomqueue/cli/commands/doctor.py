@@ -2,7 +2,7 @@
 
 import click
 
-from tomqueue.cli.doctor import Diagnosis, Level, examine
+from tomqueue.cli.diagnosis import Diagnosis, Level, examine
 from tomqueue.cli.output import one_line, print_json
 from tomqueue.cli.target import Target
 from tomqueue.store.open import masked

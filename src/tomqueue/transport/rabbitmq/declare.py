@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from tomqueue.transport.rabbitmq.absent import Absences
+from tomqueue.transport.rabbitmq.cures import cure_of_other
 from tomqueue.transport.topology import Binding, Declaration, Exchange, Queue
 
 __all__ = ["Declarations"]
@@ -93,7 +94,7 @@ class Declarations:
     def _tell(self, one: Declaration, reason: Any) -> None:
         cure = "give the user of broker_url the right to configure it, or let it be made by one who has"
         if reason.reply_code == PRECONDITION_FAILED:
-            cure = f"it exists with other properties {cure_of(one)}"
+            cure = f"it exists with other properties: {cure_of_other(one)}"
         kind = type(one).__name__.lower()
         self._logger.error(
             "RabbitMQ refuses the %s %s and it is used as it is; cure: %s. The broker says: %s",
@@ -120,17 +121,3 @@ class Declarations:
                     channel.queue_declare(queue, passive=True, callback=answered)
                 else:
                     channel.queue_bind(queue, exchange, key, callback=answered)
-
-
-def cure_of(one: Declaration) -> str:
-    """Return what to do about something that exists and was declared otherwise."""
-    match one:
-        case Exchange(is_foreign=True, type=kind):
-            return f"than durable and type={kind!r}: declare the consumer or producer with the type that it has"
-        case Queue(is_foreign=True):
-            return "(setting queue_type): its messages are nowhere else, so empty it before you delete it at the broker"
-        case _:
-            return (
-                "(setting queue_type, or another program). Stop what uses it, delete it at the broker and start again: "
-                "the jobs are in the database"
-            )

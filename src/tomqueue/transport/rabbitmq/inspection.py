@@ -4,20 +4,22 @@ import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import pika
 from pika.exceptions import AMQPError, ChannelClosedByBroker, ConnectionBlockedTimeout, UnroutableError
 
+from tomqueue.definition import ConsumerDefinition
 from tomqueue.errors import BrokerUnavailable
 from tomqueue.priority import PRIORITIES
 from tomqueue.service import boot_time
 from tomqueue.settings import Settings, broker_urls
 from tomqueue.transport.rabbitmq.address import describe, parameters_of, place_of
-from tomqueue.transport.rabbitmq.cures import cure_of
-from tomqueue.transport.topology import Binding, Declaration, Exchange, Queue, Topology
+from tomqueue.transport.rabbitmq.cures import cure_of, cure_of_other
+from tomqueue.transport.topology import Binding, Exchange, Queue, Topology
 
-__all__ = ["Depth", "Inspection", "Node"]
+__all__ = ["Depth", "Difference", "Inspection", "Node"]
 
 NOT_FOUND = 404
 PRECONDITION_FAILED = 406
@@ -44,6 +46,15 @@ class Depth:
 
     messages: int
     consumers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Something that is there and was declared otherwise: the broker's words on it, and what to do."""
+
+    name: str
+    words: str
+    cure: str
 
 
 class Inspection:
@@ -99,19 +110,27 @@ class Inspection:
                     found[queue, rank] = depth
         return found
 
-    def missing(self, queues: Iterable[str]) -> list[str]:
-        """Return the names that should be there and are not."""
-        return [one.name for one in self._declarations(queues) if not self._is_there(one)]
+    def of_consumer(self, consumer: str) -> Depth | None:
+        """Read what waits for a consumer of a foreign exchange; None when its queue is not there."""
+        return self._depth(self._topology.consumer_queue(consumer))
 
-    def different(self, queues: Iterable[str]) -> list[tuple[str, str]]:
-        """Return what is there and was declared otherwise than the settings say, and the broker's words on it."""
+    def missing(self, queues: Iterable[str], consumers: Iterable[ConsumerDefinition]) -> list[str]:
+        """Return the names that should be there and are not."""
+        return [
+            f"{type(one).__name__.lower()} {one.name}"
+            for one in self._declarations(queues, consumers)
+            if not self._is_there(one)
+        ]
+
+    def different(self, queues: Iterable[str], consumers: Iterable[ConsumerDefinition]) -> list[Difference]:
+        """Return what is there and was declared otherwise than the settings and the application say."""
         different = []
-        for one in self._declarations(queues):
-            if not isinstance(one, Binding) and self._is_there(one):
+        for one in self._declarations(queues, consumers):
+            if self._is_there(one):
                 try:
                     self._declare(one, passive=False)
                 except ChannelClosedByBroker as error:
-                    different.append((one.name, error.reply_text))
+                    different.append(Difference(one.name, error.reply_text, cure_of_other(one)))
         return different
 
     def alarm(self) -> str | None:
@@ -158,12 +177,14 @@ class Inspection:
 
     # Parts --------------------------------------------------------------------------------------------
 
-    def _declarations(self, queues: Iterable[str]) -> list[Declaration]:
-        ours = [queue for queue in queues if self._topology.can_carry(queue)]
-        of_queues = [one for queue in ours for one in self._topology.of_queue(queue)]
-        return [one for one in (*self._topology.common(), *of_queues) if not isinstance(one, Binding)]
+    def _declarations(self, queues: Iterable[str], consumers: Iterable[ConsumerDefinition]) -> list[Exchange | Queue]:
+        """Return what can be looked at: bindings cannot."""
+        named = (self._topology.of_queue(queue) for queue in queues if self._topology.can_carry(queue))
+        foreign = (self._topology.of_consumer(one.name, one.exchange, one.type, one.routing_keys) for one in consumers)
+        every = chain(self._topology.common(), *named, *foreign)
+        return [one for one in every if not isinstance(one, Binding)]
 
-    def _is_there(self, one: Declaration) -> bool:
+    def _is_there(self, one: Exchange | Queue) -> bool:
         try:
             self._declare(one, passive=True)
         except ChannelClosedByBroker as error:
@@ -181,13 +202,12 @@ class Inspection:
             raise
         return Depth(answer.method.message_count, answer.method.consumer_count)
 
-    def _declare(self, one: Declaration, *, passive: bool) -> Any:
+    def _declare(self, one: Exchange | Queue, *, passive: bool) -> Any:
         with self._translated():
             channel = self._connection.channel()  # a refusal closes it
             try:
                 if isinstance(one, Exchange):
                     return channel.exchange_declare(one.name, one.type, passive=passive, durable=True)
-                assert isinstance(one, Queue)
                 return channel.queue_declare(one.name, passive=passive, durable=True, arguments=dict(one.arguments))
             finally:
                 if channel.is_open:
