@@ -26,8 +26,9 @@ from tomqueue.worker.worker import Worker
 
 pytestmark = pytest.mark.usefixtures("only_by_news")
 TOO_LONG = """
-application:set_env(rabbit, consumer_timeout, 1000), application:set_env(rabbit, channel_tick_interval, 500).
+application:set_env(rabbit, consumer_timeout, 5000), application:set_env(rabbit, channel_tick_interval, 500).
 """
+"""Long enough that a busy machine takes a delivery and acks it within."""
 AS_USUAL = """
 application:set_env(rabbit, consumer_timeout, 1800000), application:set_env(rabbit, channel_tick_interval, 60000).
 """
