@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from pika.exceptions import AMQPConnectionError
 
 from tomqueue.errors import SettingsError
 from tomqueue.settings import broker_urls, read_settings
@@ -94,7 +95,8 @@ def test_wrapped_errors_are_unwrapped() -> None:
     class Wrapping(Exception):
         exceptions = (ValueError("the reason"),)
 
-    found = describe(Wrapping())
-    assert isinstance(found.error, ValueError)
-    assert found.text == "ValueError: the reason"
+    for wrapped in (Wrapping(), AMQPConnectionError(Wrapping())):
+        found = describe(wrapped)
+        assert isinstance(found.error, ValueError)
+        assert found.text == "ValueError: the reason"
     assert describe("just a text").text == "just a text"

@@ -1,5 +1,6 @@
 """What becomes of news on its way to the broker."""
 
+import logging
 from datetime import timedelta
 from typing import Any
 
@@ -176,6 +177,21 @@ def test_without_a_broker_the_oldest_is_dropped_and_nothing_is_unannounced(
     assert stamp_of(store, row.job_id) == row.stamp
     assert len([record for record in caplog.records if "is away" in record.message]) == 1
     assert len([record for record in caplog.records if "was dropped" in record.message]) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"), [(NOWHERE, "ConnectionRefusedError: "), ("amqp://nobody.invalid/", "gaierror: ")]
+)
+def test_why_the_broker_is_away_is_told_once(
+    store: SqlStore, prefix: str, caplog: pytest.LogCaptureFixture, url: str, reason: str
+) -> None:
+    """With the reason behind pika's own errors, and without pika's own lines."""
+    publisher = rabbit(store, url, prefix).publisher()
+    publisher.publish([stamped(store)])
+    assert happens(lambda: sender_of(publisher)._link._failures > 1)
+    publisher.close()
+    (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert reason in record.message
 
 
 def test_a_queue_whose_name_no_broker_can_have_harms_nobody(

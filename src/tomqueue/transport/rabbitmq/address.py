@@ -110,10 +110,17 @@ class Reason:
 
 def describe(reason: object) -> Reason:
     """Return the reason in one line. pika wraps its reasons in each other."""
-    error: Any = reason
-    while inner := getattr(error, "exceptions", None) or getattr(error, "exception", None):
-        error = inner[-1] if isinstance(inner, list | tuple) else inner
+    error = reason
+    while (inner := within(error)) is not None:
+        error = inner
     text = str(error) or type(error).__name__
     if isinstance(error, Exception) and type(error).__name__ not in text:
         text = f"{type(error).__name__}: {text}"
     return Reason(error, " ".join(text.split()))
+
+
+def within(error: Any) -> BaseException | None:
+    """Return the error that pika hides in one of its own: an attribute, the last of many, or an argument."""
+    inner = getattr(error, "exceptions", None) or getattr(error, "exception", None) or getattr(error, "args", None)
+    inner = inner[-1] if isinstance(inner, list | tuple) else inner
+    return inner if isinstance(inner, BaseException) else None

@@ -31,6 +31,7 @@ STEADY_AFTER = 10.0
 """Seconds after which a connection counts as good, so that the next loss starts with a short pause again."""
 CLOSE_SECONDS = 3.0
 THREADS = "tomqueue-rabbitmq-"
+RESOLVER = "_resolve"
 FOR_A_PERSON = (AuthenticationError, ProbableAuthenticationError, ProbableAccessDeniedError, ssl.SSLError)
 """What does not get better by waiting."""
 
@@ -234,5 +235,8 @@ def hush_pika() -> None:
 
 
 def is_of_others(record: logging.LogRecord) -> bool:
-    """Say whether a line of pika's is about a connection that is not ours."""
-    return not (record.threadName or "").startswith(THREADS)
+    """Say whether a line of pika's is about a connection that is not ours.
+
+    A host is looked up in a thread that could be anybody's; that it failed pika says once more where it connects.
+    """
+    return record.funcName != RESOLVER and not (record.threadName or "").startswith(THREADS)

@@ -222,15 +222,9 @@ class Inspection:
                 raise
             raise BrokerUnavailable(f"RabbitMQ at {self._place} refuses: {error.reply_text}") from error
         except (AMQPError, OSError) as error:
-            reason = describe(unwrapped(error))
+            reason = describe(error)
             text = reason.text.replace(self._password, "***") if self._password else reason.text
             raise BrokerUnavailable(f"RabbitMQ at {self._place} is away: {text}: {cure_of(reason.error)}") from error
-
-
-def unwrapped(error: BaseException) -> BaseException:
-    """Return the error that pika's blocking connection hides among the arguments of its own."""
-    inner = error.args[0] if error.args else None
-    return inner if isinstance(inner, BaseException) else error
 
 
 def text_of(said: dict[str, Any], name: str) -> str:
