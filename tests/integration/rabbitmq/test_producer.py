@@ -11,7 +11,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
-from tests.harness import PATIENCE, Reporter, make_app, work
+from tests.harness import PATIENCE, Reporter, happens, make_app, work
 from tests.news import raw_channel
 from tests.rabbitmq_server import Broker
 from tomqueue import JobContext, TomQueue, configure_sqlite
@@ -272,6 +272,27 @@ def test_a_broker_in_alarm_takes_nothing(app: TomQueue, broker: Broker) -> None:
             producer.publish(3)
     finally:
         broker.ctl("set_vm_memory_high_watermark", "0.9")
+
+
+def test_what_was_under_way_after_a_commit_is_sent_again(app: TomQueue, broker: Broker) -> None:
+    """A connection that is lost before the confirm says nothing of a message: nobody waits for it, so it goes again."""
+    reporter = app.exception_reporter
+    assert isinstance(reporter, Reporter)
+    producer = app.producer(exchange="orders")
+    producer.publish(1)
+    with raw_channel(broker.url) as channel:
+        queue = channel.queue_declare("durable", durable=True).method.queue
+        channel.queue_bind(queue, "orders", "#")
+    broker.ctl("set_vm_memory_high_watermark", "0.00001")
+    try:
+        publish_in_transaction(producer, app, 2)
+        assert happens(lambda: any("Blocked" in str(error) for error in reporter.errors))
+    finally:
+        broker.ctl("set_vm_memory_high_watermark", "0.9")
+    with raw_channel(broker.url) as channel:
+        assert happens(lambda: channel.basic_get("durable", auto_ack=True)[2] == b"2")
+        channel.queue_delete("durable")
+    assert not [error for error in reporter.errors if isinstance(error, PublishError)]
 
 
 def test_what_was_committed_and_cannot_be_sent_is_reported(app: TomQueue, broker: Broker) -> None:

@@ -135,6 +135,9 @@ class Dispatch:
     def _closed(self, channel: Any, reason: Any) -> None:
         if channel is not self._channel:
             return
+        if self._connection is None or not self._connection.is_open:
+            self._without_channel(LOST)
+            return
         goes_on = self._declarations.refused(reason)
         code, text = getattr(reason, "reply_code", 0), getattr(reason, "reply_text", str(reason))
         if code == NOT_FOUND:  # somebody deleted an exchange
@@ -142,8 +145,6 @@ class Dispatch:
         if self._declaring and not goes_on and self._items:
             self._items.popleft().answered(f"RabbitMQ refused its exchange: {text}")
         self._without_channel(f"RabbitMQ refused it: {text}", retry=goes_on or code == NOT_FOUND)
-        if self._connection is None or not self._connection.is_open:
-            return
         if code:
             self._open_channel()
         else:
