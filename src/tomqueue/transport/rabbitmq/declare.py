@@ -1,4 +1,8 @@
-"""Declares the topology, and goes on with what somebody declared otherwise."""
+"""Declares the topology, and goes on with what somebody declared otherwise.
+
+A binding that was made by an earlier connection is made again aside: nobody waits for it. While a node of a cluster
+stands still RabbitMQ (3.10) answers no binding, and everything else, until its ``net_ticktime`` of 60 s has passed.
+"""
 
 import logging
 from collections import deque
@@ -17,11 +21,17 @@ PRECONDITION_FAILED = 406
 
 
 class Declarations:
-    """What one connection has declared. What was refused is used as it is: never deleted, never tried in a loop."""
+    """What one connection has declared. What was refused is used as it is: never deleted, never tried in a loop.
+
+    What is asked for belongs to one channel: answers that come by one that was given up count no more.
+    """
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
         self._done: set[Declaration] = set()
+        self._bound: set[Declaration] = set()
+        """Bindings that were made, by earlier connections too."""
+        self._channel: Any = None
         self._asked: deque[Declaration] = deque()
         self._refused: set[Declaration] = set()
         self._told: set[Declaration] = set()
@@ -29,13 +39,16 @@ class Declarations:
 
     def reset(self) -> None:
         """Forget everything with the connection: somebody may have cured it since."""
+        self._channel = None
         self._done.clear()
         self._asked.clear()
         self._refused.clear()
 
     def forget(self, declarations: Iterable[Declaration]) -> None:
         """Declare these again at the next occasion: they are gone."""
-        self._done.difference_update(declarations)
+        gone = set(declarations)
+        self._done -= gone
+        self._bound -= gone
 
     def holds(self, declarations: Iterable[Declaration]) -> bool:
         """Say whether all of these are declared, as far as they can be."""
@@ -49,14 +62,24 @@ class Declarations:
 
     def declare(self, channel: Any, declarations: Iterable[Declaration], then: Callable[[], None]) -> None:
         """Declare what is not declared yet, then call ``then``; not at all, when the channel is closed meanwhile."""
+        if channel is not self._channel:
+            self._channel = channel
+            self._asked.clear()
         missing = [
             one for one in declarations if one not in self._done and one not in self._asked and not self._is_absent(one)
         ]
-        for one in missing:
-            self._asked.append(one)
-            self._send(channel, one, then if one is missing[-1] else None)
-        if not missing:
+        known = [one for one in missing if one in self._bound]
+        awaited = [one for one in missing if one not in self._bound]
+
+        def answered() -> None:
+            self._bind_aside(channel, known)
             then()
+
+        for one in awaited:
+            self._asked.append(one)
+            self._send(channel, one, answered if one is awaited[-1] else None)
+        if not awaited:
+            answered()
 
     def refused(self, reason: Any) -> bool:
         """Take note of why a channel was closed; say whether another channel can go on."""
@@ -102,15 +125,14 @@ class Declarations:
         )  # fmt: skip
 
     def _send(self, channel: Any, one: Declaration, then: Callable[[], None] | None) -> None:
-        def answered(_frame: Any) -> None:
-            self._asked.popleft()
-            self._done.add(one)
-            if isinstance(one, Queue):
-                self._absent.ended(one.name)
-            if then is not None:
-                then()
-
         passive = one in self._refused
+
+        def answered(_frame: Any) -> None:
+            if channel is self._channel and channel.is_open:
+                self._answered(one, is_made=not passive)
+                if then is not None:
+                    then()
+
         match one:
             case Exchange(name, kind, _):
                 channel.exchange_declare(name, kind, passive=passive, durable=True, callback=answered)
@@ -121,3 +143,24 @@ class Declarations:
                     channel.queue_declare(queue, passive=True, callback=answered)
                 else:
                     channel.queue_bind(queue, exchange, key, callback=answered)
+
+    def _answered(self, one: Declaration, *, is_made: bool) -> None:
+        self._asked.popleft()
+        self._done.add(one)
+        if isinstance(one, Queue):
+            self._absent.ended(one.name)
+        if isinstance(one, Binding) and is_made:
+            self._bound.add(one)
+
+    def _bind_aside(self, channel: Any, known: Iterable[Declaration]) -> None:
+        """Make bindings again that were made before, by a channel of their own that waits for them alone."""
+        bindings = [one for one in known if isinstance(one, Binding)]
+        self._done.update(bindings)
+
+        def bind(aside: Any) -> None:
+            for one in bindings:
+                aside.queue_bind(one.queue, one.exchange, one.routing_key)
+            aside.close()
+
+        if bindings:
+            channel.connection.channel(on_open_callback=bind)

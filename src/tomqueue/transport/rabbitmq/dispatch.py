@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import takewhile
 from typing import Any
 
@@ -123,11 +124,15 @@ class Dispatch:
         self._channel.add_on_close_callback(self._closed)
 
     def _begin(self, channel: Any) -> None:
+        if channel is not self._channel:
+            return
         self._published = 0
         channel.add_on_return_callback(self._returned)
-        channel.confirm_delivery(self._confirmed, callback=self._begin_publishing)
+        channel.confirm_delivery(partial(self._confirmed, channel), callback=partial(self._begin_publishing, channel))
 
-    def _begin_publishing(self, _frame: Any) -> None:
+    def _begin_publishing(self, channel: Any, _frame: Any) -> None:
+        if channel is not self._channel:
+            return
         self._ready = True
         self.link.ready()
         self.pump()
@@ -198,7 +203,9 @@ class Dispatch:
             message.exchange, message.routing_key, message.body, item.properties, mandatory=message.mandatory
         )
 
-    def _confirmed(self, frame: Any) -> None:
+    def _confirmed(self, channel: Any, frame: Any) -> None:
+        if channel is not self._channel:
+            return
         method = frame.method
         tags = [method.delivery_tag]
         if method.multiple:

@@ -132,9 +132,11 @@ class Publication:
         self._channel.add_on_close_callback(self._closed)
 
     def _begin(self, channel: Any) -> None:
+        if channel is not self._channel:
+            return
         self._published = 0
         channel.add_on_return_callback(self._returned)
-        channel.confirm_delivery(self._confirmed, callback=lambda _frame: None)
+        channel.confirm_delivery(partial(self._confirmed, channel), callback=lambda _frame: None)
         self._declarations.declare(channel, self._topology.common(), self._begin_publishing)
 
     def _begin_publishing(self) -> None:
@@ -224,8 +226,8 @@ class Publication:
             mandatory=True,
         )
 
-    def _confirmed(self, frame: Any) -> None:
-        if self._channel is None or frame.channel_number != self._channel.channel_number:
+    def _confirmed(self, channel: Any, frame: Any) -> None:
+        if channel is not self._channel:
             return
         method = frame.method
         tags = [method.delivery_tag]

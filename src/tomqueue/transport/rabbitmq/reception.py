@@ -96,6 +96,8 @@ class Reception:
         self._channel.add_on_close_callback(self._closed)
 
     def _begin(self, channel: Any) -> None:
+        if channel is not self._channel:
+            return
         channel.add_on_cancel_callback(self._cancelled)
         channel.basic_qos(prefetch_count=self._wanted.slots)
         self.link.ready()

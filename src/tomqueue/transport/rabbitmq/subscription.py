@@ -153,10 +153,12 @@ class Subscription:
                 self._asked.discard((queue, rank))
                 continue
             arrived = partial(self._arrived, (queue, rank))
-            started = partial(self._started, (queue, rank))
+            started = partial(self._started, channel, (queue, rank))
             channel.basic_consume(name, arrived, callback=started)
 
-    def _started(self, source: Source, frame: Any) -> None:
+    def _started(self, channel: Any, source: Source, frame: Any) -> None:
+        if channel is not self._channel:
+            return
         self._consumers[source] = frame.method.consumer_tag
         self._look()
 
