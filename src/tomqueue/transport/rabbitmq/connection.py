@@ -30,6 +30,9 @@ LONGEST_PAUSE = 5.0
 STEADY_AFTER = 10.0
 """Seconds after which a connection counts as good, so that the next loss starts with a short pause again."""
 CLOSE_SECONDS = 3.0
+SILENCE = 2.0
+"""Seconds beyond the heartbeat, in which the broker sends two signs of life, that it may be silent. pika would wait for
+up to twice the heartbeat and ten more."""
 THREADS = "tomqueue-rabbitmq-"
 RESOLVER = "_resolve"
 FOR_A_PERSON = (AuthenticationError, ProbableAuthenticationError, ProbableAccessDeniedError, ssl.SSLError)
@@ -66,6 +69,8 @@ class Link:
         self._open = False
         self._ready = False
         self._since = 0.0
+        self._heard = 0
+        self._heard_at = 0.0
         self._failures = 0
         self._stopping = False
         self._ended = False
@@ -145,7 +150,20 @@ class Link:
 
     def _tick(self) -> None:
         self._loop.call_later(1.0, self._tick)
+        self._listen()
         self._session.tick()
+
+    def _listen(self) -> None:
+        """Give up a connection whose other side stands still."""
+        connection = self._connection
+        if not self._open or self._stopping:
+            return
+        if connection.bytes_received != self._heard:
+            self._heard, self._heard_at = connection.bytes_received, boot_time()
+            return
+        silent, heartbeat = boot_time() - self._heard_at, connection.params.heartbeat
+        if heartbeat and silent > heartbeat + SILENCE:
+            self.restart(f"the broker gave no sign of life for {silent:.0f} s")
 
     def _connect(self) -> None:
         if self._stopping:
@@ -172,7 +190,7 @@ class Link:
         if connection is not self._connection:  # given up while it was opening
             connection.close()
             return
-        self._since = boot_time()
+        self._since = self._heard_at = boot_time()
         self._open = True
         self._loop.call_later(self._settings.broker_timeout, lambda: self._check(connection))
         self._session.opened(connection)
