@@ -3,10 +3,11 @@
 import secrets
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from tests.rabbitmq_server import Broker, Membership, Options, listens, new_cookie
+from tests.rabbitmq_server import Broker, Membership, Options, listens, new_cookie, new_name
 from tests.servers import free_port, private_directory, program
 from tests.watcher import Plan, running
 
@@ -29,25 +30,39 @@ class Cluster:
         return first.url.replace(f"127.0.0.1:{first.port}", hosts)
 
     def start(self) -> None:
-        """Start what does not run."""
-        for node in self.nodes:
-            node.start()
+        """Start what does not run, all at once: a node may wait for another."""
+        with ThreadPoolExecutor(len(self.nodes)) as threads:
+            list(threads.map(Broker.start, self.nodes))
 
 
 @contextmanager
 def rabbitmq_cluster() -> Iterator[Cluster]:
-    """Give a running private cluster."""
+    """Give a running private cluster: one node starts, and the others join it when they do."""
+    epmd_port, cookie, password = free_port(), new_cookie(), secrets.token_hex(16)
+    nodes: list[Broker] = []
     with ExitStack() as stack:
-        membership = Membership(epmd_port=free_port(), cookie=new_cookie())
-        stack.enter_context(epmd(membership.epmd_port))
-        options = Options(password=secrets.token_hex(16), membership=membership)
-        nodes = tuple(stack.enter_context(joining(options)) for _ in range(NODES))
-        for node in nodes[1:]:
-            node.ctl("stop_app")
-            node.ctl("reset")
-            node.ctl("join_cluster", nodes[0].name)
-            node.ctl("start_app")
-        yield Cluster(nodes)
+        stack.enter_context(epmd(epmd_port))
+        for _ in range(NODES):
+            directory, user = stack.enter_context(private_directory("rabbitmq"))
+            membership = Membership(epmd_port=epmd_port, cookie=cookie, name=new_name())
+            config = joins(nodes[0].name, membership.name) if nodes else {}
+            nodes.append(Broker(directory, user, Options(config=config, password=password, membership=membership)))
+            stack.callback(nodes[-1].close)
+            stack.callback(nodes[-1].kill)  # at once: nobody needs its data any more
+        cluster = Cluster(tuple(nodes))
+        nodes[0].start()
+        cluster.start()
+        yield cluster
+
+
+def joins(first: str, name: str) -> dict[str, str]:
+    """Return the lines of rabbitmq.conf that have a new node join another."""
+    key = "cluster_formation.classic_config.nodes"
+    return {
+        "cluster_formation.peer_discovery_backend": "classic_config",
+        f"{key}.1": first,
+        f"{key}.2": name,
+    }
 
 
 @contextmanager
@@ -58,15 +73,3 @@ def epmd(port: int) -> Iterator[None]:
         plan = Plan(directory, [[program("epmd"), "-address", "127.0.0.1"]], signal.SIGTERM, user, environment)
         with running(plan, lambda: listens(port)):
             yield
-
-
-@contextmanager
-def joining(options: Options) -> Iterator[Broker]:
-    """Give a running node."""
-    with private_directory("rabbitmq") as (directory, user):
-        node = Broker(directory, user, options)
-        try:
-            node.start()
-            yield node
-        finally:
-            node.close()

@@ -43,6 +43,8 @@ class Membership:
     epmd_port: int
     """Of an epmd that outlives each of the nodes."""
     cookie: str
+    name: str
+    """Of this node: the others find it by that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +87,7 @@ class Broker:
         self._server = script("rabbitmq-server")
         self._ctl = script("rabbitmqctl")
         self._membership = options.membership
-        self.name = f"tomqueue-{secrets.token_hex(4)}@localhost"
+        self.name = options.membership.name if options.membership else new_name()
         self._environment = self._make_environment()
         self._speaks_tls = options.tls is not None
         self._write_configuration(options)
@@ -245,6 +247,11 @@ def delete_names(url: str, prefix: str) -> None:
         channel.queue_delete(topology.deferred)
         channel.exchange_delete(topology.work)
         channel.exchange_delete(topology.deferred)
+
+
+def new_name() -> str:
+    """Make up what a node is called."""
+    return f"tomqueue-{secrets.token_hex(4)}@localhost"
 
 
 def new_cookie() -> str:

@@ -33,7 +33,7 @@ class Absences:
     def began(self, queue: str) -> None:
         """Take note that a queue's node is down."""
         known = self._queues.get(queue)
-        pause = FIRST_PAUSE if known is None else min(2 * known.pause, LONGEST_PAUSE)
+        pause = min(FIRST_PAUSE if known is None else 2 * known.pause, LONGEST_PAUSE)
         self._queues[queue] = Absence(boot_time() + pause, pause)
         if known is None:
             self._logger.warning(
