@@ -5,10 +5,12 @@ from sqlalchemy import text
 from tomqueue.store.sql import SqlStore
 
 COLUMNS = "queue, priority, name, payload, run_at, created_at, updated_at, announced_at, failed_at"
+RECURSION = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {}) SELECT n FROM c"
 NUMBERS = {
-    "sqlite": "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {}) SELECT n FROM c",
+    "sqlite": RECURSION,
     "postgresql": "SELECT generate_series(1, {}) AS n",
-    "mysql": "SELECT seq AS n FROM seq_1_to_{}",
+    "mariadb": "SELECT seq AS n FROM seq_1_to_{}",
+    "mysql": RECURSION,
 }
 MOMENTS = {
     "sqlite": "CAST(strftime('%s') AS INTEGER) * 1000000 + {} * 1000000 + n",
@@ -25,13 +27,16 @@ def fill(store: SqlStore, *, ready: int, future: int, failed: int) -> None:
     """
     dialect = store.engine.dialect.name
     before, after = (MOMENTS[dialect].format(shift) for shift in (-3600, 86400))
+    maker = "mariadb" if getattr(store.engine.dialect, "is_mariadb", False) else dialect
     with store.writing() as connection:
+        if maker == "mysql":
+            connection.execute(text("SET SESSION cte_max_recursion_depth = 4294967295"))
         for count, columns in (
             (ready, f"'default', 1, 'greet', '{{}}', {before}, {before}, {before}, {before}, NULL"),
             (future, f"'default', n % 4, 'greet', '{{}}', {after}, {before}, {before}, NULL, NULL"),
             (failed, f"'default', n % 4, 'greet', '{{}}', {before}, {before}, {before}, NULL, {before}"),
         ):
-            numbers = NUMBERS[dialect].format(count)
+            numbers = NUMBERS[maker].format(count)
             statement = f"INSERT INTO {store.jobs} ({COLUMNS}) SELECT {columns} FROM ({numbers}) AS numbers"
             connection.execute(text(statement))
     with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:

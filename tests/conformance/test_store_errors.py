@@ -136,10 +136,14 @@ def test_a_server_that_is_not_there_is_unavailable(store: SqlStore) -> None:
 @pytest.mark.parametrize("kind", SERVERS, indirect=True)
 def test_our_sessions_read_what_is_committed(store: SqlStore) -> None:
     """Whatever the server's default is, our own sessions are READ COMMITTED and speak UTC."""
-    names = {"postgresql": ("transaction_isolation", "TimeZone"), "mysql": ("@@tx_isolation", "@@time_zone")}
-    link = store._links.get()
-    show = "SHOW {}" if store.engine.dialect.name == "postgresql" else "SELECT {}"
-    isolation, zone = (execute(link, show.format(name)) for name in names[store.engine.dialect.name])
+    questions = {
+        "postgresql": ("SHOW transaction_isolation", "SHOW TimeZone"),
+        "mariadb": ("SELECT @@tx_isolation", "SELECT @@time_zone"),
+        "mysql": ("SELECT @@transaction_isolation", "SELECT @@time_zone"),
+    }
+    link, is_mariadb = store._links.get(), getattr(store.engine.dialect, "is_mariadb", False)
+    asked = questions["mariadb" if is_mariadb else store.engine.dialect.name]
+    isolation, zone = (execute(link, question) for question in asked)
     assert isolation.lower().replace("-", " ") == "read committed"
     assert zone in {"UTC", "+00:00"}
 
