@@ -27,9 +27,9 @@ def insert(store: SqlStore, *jobs: NewJob) -> list[int]:
     return [inserted.id for inserted in store.insert(jobs)]
 
 
-def want(*queues: str, limit: int = 10, worker: int = 1, below: int = 4) -> Want:
+def want(*queues: str, limit: int = 10, worker: int = 1, below: int = 4, **more: Any) -> Want:
     """Return what a worker with free slots wants."""
-    return Want(queues or ("default",), limit, worker, below)
+    return Want(queues or ("default",), limit, worker, below, **more)
 
 
 def take(store: SqlStore, wanted: Want | None = None, token: int = 1, endings: Sequence[Ending] = ()) -> list[Claimed]:

@@ -135,6 +135,35 @@ def test_an_empty_take_moves_no_mark(store: SqlStore) -> None:
     assert wanted.marks == {}
 
 
+def test_only_what_was_announced_before_a_moment_is_taken(store: SqlStore) -> None:
+    """Each queue and priority has a moment of its own; of those that have none nothing is taken."""
+    insert(store, new("old"), new("young"), new("high", priority=HIGH), new("elsewhere", "other"))
+    ids = {job.name: job.id for job in Catalog(store).find(Filter())}
+    change(store, ids["old"], ids["elsewhere"], announced_at=ago(store, 60))
+    change(store, ids["young"], ids["high"], announced_at=ago(store, 20))
+    moment = ago(store, 30)
+    wanted = want("other", "default", before={("default", HIGH): moment, ("default", NORMAL): moment})
+    assert names(take(store, wanted)) == ["old"]
+    assert names(take(store, wanted)) == []
+    wanted.before = {("default", HIGH): ago(store, 0), ("other", NORMAL): moment}
+    assert names(take(store, wanted)) == ["high", "elsewhere"]
+
+
+def test_a_look_that_finds_nothing_before_a_moment_moves_the_mark_to_it(store: SqlStore) -> None:
+    """The next look begins there; what was announced at that very moment is not passed over."""
+    (job,) = insert(store, new("a"))
+    moment = row(store, job).announced_at
+    wanted = want(before={("default", NORMAL): moment})
+    assert take(store, wanted) == []
+    assert list(wanted.marks) == [("default", NORMAL)]
+    wanted.before = {("default", NORMAL): moment + timedelta(microseconds=1)}
+    assert names(take(store, wanted)) == ["a"]
+    change(store, job, locked_by=None, claim_token=None, announced_at=moment - timedelta(seconds=1))
+    assert take(store, wanted) == []
+    wanted.marks.clear()
+    assert names(take(store, wanted)) == ["a"]
+
+
 def test_ids_are_recorded_before_they_are_claimed(store: SqlStore) -> None:
     """The record gets just the ids of the claim, most urgent first, and the claim happens only after it."""
     insert(store, new("2"), new("1", priority=HIGH))

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import event
 
 from tests.conformance.filling import fill
-from tests.conformance.jobs import PAST, insert, new, take, want
+from tests.conformance.jobs import PAST, ago, insert, new, take, want
 from tomqueue.job import Claimed
 from tomqueue.store import postgres
 from tomqueue.store.base import Delete, Release, Want
@@ -29,6 +29,7 @@ pytestmark = [
 
 THOUSAND, MILLION = 1_000, 1_000_000
 BATCH = 10
+RANKS = [("default", rank) for rank in range(4)]
 
 
 class Counter:
@@ -133,8 +134,13 @@ def costs_of_a_turn(store: SqlStore, cost: Cost) -> dict[str, int]:
         "take past the mark": cost(lambda: claimed.extend(take(store, wanted, 7))),
         "claim by key": 0,
         "empty look": cost(lambda: take(store, want("empty", limit=BATCH))),
+        "look for lost news": cost(lambda: take(store, want(limit=BATCH, before=dict.fromkeys(RANKS, PAST)))),
+        "take of lost news": 0,
     }
     assert len(claimed) == 2 * BATCH
+    lost = want(limit=BATCH, before=dict.fromkeys(RANKS, ago(store, 1800)))
+    costs["take of lost news"] = cost(lambda: claimed.extend(take(store, lost, 7)))
+    assert len(claimed) == 3 * BATCH
     endings = [Delete(job.id, 7) for job in claimed[1:]]
     costs["finish"] = cost(lambda: store.finish(endings))
     costs["retry"] = cost(lambda: store.finish([Release(id=claimed[0].id, token=7, attempts=1)]))

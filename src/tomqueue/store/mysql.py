@@ -192,6 +192,8 @@ class MysqlStore(SqlStore):
             # not (announced_at, id) > (…, …): a row comparison is no range of an index here
             past = "(announced_at > %s OR (announced_at = %s AND id > %s))"
             values = [as_text(mark[0]), as_text(mark[0]), mark[1]]
+        if want.before is not None:
+            past, values = f"{past} AND announced_at < %s", [*values, as_text(want.before[queue, priority])]
         text = (
             f"FROM {self.jobs} FORCE INDEX ({self._ready_index}) WHERE queue = %s AND priority = %s AND {past}"
             f" AND run_at <= {NOW} AND {RUNNABLE} ORDER BY announced_at, id"

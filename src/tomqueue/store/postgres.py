@@ -19,7 +19,7 @@ from tomqueue.store.announcing import Upcoming
 from tomqueue.store.base import Answer, Inserted, Release, Want
 from tomqueue.store.links import detached, keep_alive
 from tomqueue.store.schema import EPOCH
-from tomqueue.store.sql import NONE, Picked, SqlStore, pairs, patiently
+from tomqueue.store.sql import NONE, Picked, SqlStore, end_of, pairs, patiently
 from tomqueue.store.statements import (
     CLAIMED,
     FREE,
@@ -165,17 +165,19 @@ class PostgresStore(SqlStore):
         found = rows(
             link,
             "SELECT w.place - 1, first.announced_at, first.id"
-            " FROM unnest(%s::text[], %s::smallint[], %s::timestamptz[], %s::bigint[]) WITH ORDINALITY"
-            " AS w(queue, priority, stamp, id, place)"
+            " FROM unnest(%s::text[], %s::smallint[], %s::timestamptz[], %s::bigint[], %s::timestamptz[])"
+            " WITH ORDINALITY AS w(queue, priority, stamp, id, before, place)"
             f" CROSS JOIN LATERAL (SELECT announced_at, j.id FROM {self.jobs} AS j"
             " WHERE j.queue = w.queue AND j.priority = w.priority AND announced_at IS NOT NULL"
-            f" AND (announced_at, j.id) > (w.stamp, w.id) AND run_at <= {NOW} AND {RUNNABLE}"
+            " AND (announced_at, j.id) > (w.stamp, w.id) AND announced_at < w.before"
+            f" AND run_at <= {NOW} AND {RUNNABLE}"
             " ORDER BY announced_at, j.id LIMIT 1) AS first",
             (
                 [queue for queue, _ in turn],
                 [priority for _, priority in turn],
                 [stamp for stamp, _ in marks],
                 [row_id for _, row_id in marks],
+                [end_of(want, pair) for pair in turn],
             ),
         )
         for place, stamp, row_id in found:
@@ -188,8 +190,9 @@ class PostgresStore(SqlStore):
             link,
             f"SELECT id, announced_at, suspect FROM {self.jobs} WHERE queue = %s AND priority = %s"
             " AND announced_at IS NOT NULL AND (announced_at, id) > (%s::timestamptz, %s::bigint)"
-            f" AND run_at <= {NOW} AND {RUNNABLE} ORDER BY announced_at, id LIMIT %s FOR UPDATE SKIP LOCKED",
-            (queue, priority, stamp, row_id, limit),
+            f" AND announced_at < %s::timestamptz AND run_at <= {NOW} AND {RUNNABLE}"
+            " ORDER BY announced_at, id LIMIT %s FOR UPDATE SKIP LOCKED",
+            (queue, priority, stamp, row_id, end_of(want, (queue, priority)), limit),
         )
 
     def _lock(self, link: Link, ids: Sequence[int], worker: int, token: int) -> list[Claimed]:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Engine, select
@@ -22,9 +22,10 @@ from tomqueue.store.schema import Tables, tables
 from tomqueue.store.statements import delay_of
 from tomqueue.store.transactions import Transactions
 
-__all__ = ["Picked", "SqlStore", "pairs", "patiently"]
+__all__ = ["Picked", "SqlStore", "end_of", "pairs", "patiently"]
 
 NONE = timedelta(0)
+NEVER = datetime.max.replace(tzinfo=UTC)
 BUSY_PAUSES = (0.005, 0.01, 0.02, 0.03, 0.035)  # a tenth of a second for what someone touches "for a moment"
 
 Picked = tuple[int, Any, bool]
@@ -59,6 +60,10 @@ class SqlStore(Transactions):
     @abstractmethod
     def _pick(self, link: Any, queue: str, priority: int, want: Want, limit: int) -> list[Picked]:
         """Choose ready rows past the mark, oldest stamp first, and lock them where others can claim meanwhile."""
+
+    def _as_stamp(self, moment: datetime) -> Any:
+        """Return a moment as the driver gives a stamp."""
+        return moment
 
     @abstractmethod
     def _lock(self, link: Any, ids: Sequence[int], worker: int, token: int) -> list[Claimed]:
@@ -139,6 +144,10 @@ class SqlStore(Transactions):
         """Finish and claim in one transaction; see Store.take."""
         seen = replace(want, marks=dict(want.marks))
         hits = self._read(lambda link: self._hits(link, seen))
+        if want.before is not None:
+            want.marks.update(
+                {pair: (self._as_stamp(want.before[pair]), 0) for pair in pairs(want) if pair not in hits}
+            )
         if not hits and not endings:
             return [], []
 
@@ -345,7 +354,13 @@ class SqlStore(Transactions):
 
 def pairs(want: Want) -> list[tuple[str, int]]:
     """Return the queues and priorities of a turn: most urgent first, and queues in the order of the turn."""
-    return [(queue, priority) for priority in PRIORITIES[: want.below] for queue in want.queues]
+    turn = [(queue, priority) for priority in PRIORITIES[: want.below] for queue in want.queues]
+    return turn if want.before is None else [pair for pair in turn if pair in want.before]
+
+
+def end_of(want: Want, pair: tuple[str, int]) -> datetime:
+    """Return the moment before which a row of a queue and priority must have been announced."""
+    return NEVER if want.before is None else want.before[pair]
 
 
 def patiently(

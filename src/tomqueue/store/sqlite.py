@@ -19,7 +19,7 @@ from tomqueue.store.commit import after_commit
 from tomqueue.store.links import detached
 from tomqueue.store.liveness import LiveLocks
 from tomqueue.store.schema import from_micros, to_micros
-from tomqueue.store.sql import NONE, Picked, SqlStore, pairs
+from tomqueue.store.sql import NONE, Picked, SqlStore, end_of, pairs
 from tomqueue.store.statements import (
     CLAIMED,
     FREE,
@@ -159,9 +159,12 @@ class SqliteStore(SqlStore):
         return link.execute(
             f"SELECT id, announced_at, suspect FROM {self.jobs}"
             " WHERE queue = ? AND priority = ? AND announced_at IS NOT NULL AND (announced_at, id) > (?, ?)"
-            f" AND run_at <= ? AND {RUNNABLE} ORDER BY announced_at, id LIMIT ?",
-            (queue, priority, stamp, row_id, now_micros(), limit),
+            f" AND announced_at < ? AND run_at <= ? AND {RUNNABLE} ORDER BY announced_at, id LIMIT ?",
+            (queue, priority, stamp, row_id, to_micros(end_of(want, (queue, priority))), now_micros(), limit),
         ).fetchall()
+
+    def _as_stamp(self, moment: datetime) -> int:
+        return to_micros(moment)
 
     def _lock(self, link: sqlite3.Connection, ids: Sequence[int], worker: int, token: int) -> list[Claimed]:
         found = link.execute(
