@@ -22,6 +22,7 @@ EVENTS = {
     "message.failed": "a consumer failed, or asked for another try; the message comes again",
     "message.discarded": "a message is not tried again; the broker drops or dead-letters it",
     "news.differed": "a row is another than its notification told of, by their checksums; its job runs",
+    "news.lost": "a row was found in the database behind its news; its job runs",
     "worker.started": "a worker process begins to take jobs",
     "worker.stopped": "a worker process took its last job",
 }

@@ -335,27 +335,3 @@ def test_an_idle_worker_waits(tq: TomQueue, transport: MemoryTransport, monkeypa
     with working(pushing(tq, transport), queues=("mailers",)):
         assert done.wait(PATIENCE)
     assert len(looks) < 10
-
-
-def test_much_that_has_no_news_is_taken_at_one_go(
-    tq: TomQueue, transport: MemoryTransport, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After a broker lost everything, a look into the database that finds its batch full is followed by the next."""
-    monkeypatch.setattr("tomqueue.worker.intake.BEHIND_EVERY", 3600.0)
-    ran: list[int] = []
-
-    @tq.job
-    def note(number: int) -> None:
-        ran.append(number)
-
-    for number in range(100):
-        note.enqueue(number)
-    worker = make_worker(pushing(tq, transport), until_idle=False)
-    worker._intake._behind_at -= 7200  # the first look is due; another one will not be for an hour
-    thread = threading.Thread(target=worker.run)
-    thread.start()
-    try:
-        assert happens(lambda: len(ran) == 100)
-    finally:
-        worker.stop()
-        thread.join(PATIENCE)

@@ -3,7 +3,7 @@
 News is only a hint. Lost, late, doubled or reordered, it can never lose a job or run it wrongly: the row decides.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -78,6 +78,12 @@ class Consumer(Protocol):
 
     def doubtful(self) -> list[Notification]:
         """Return, once, what was put back by a channel that then was lost: it may be in no queue any more."""
+
+    def empty_at(self) -> Mapping[tuple[str, int], float]:
+        """Return the queues and priorities that have no news, and the boot time when that was last seen.
+
+        What was announced well before it, and waits, has no news any more, or another worker has it in hand.
+        """
 
     def suspend(self) -> None:
         """Hold no delivery until the next ``receive``: there is no free slot, and others may have one."""

@@ -5,6 +5,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from itertools import count
 
+from tomqueue.service import boot_time
 from tomqueue.transport.base import Delivery, Notification
 
 __all__ = ["MemoryTransport"]
@@ -103,6 +104,13 @@ class MemoryConsumer:
     def doubtful(self) -> list[Notification]:
         """Return nothing: what is put back is back."""
         return []
+
+    def empty_at(self) -> dict[tuple[str, int], float]:
+        """Return the lines that are empty: now, since nothing is under way here."""
+        lines = self._transport.lines
+        with self._transport.news:
+            pairs = [(queue, rank) for queue in self._queues() for rank in range(4)]
+            return {pair: boot_time() for pair in pairs if not lines[pair]}
 
     def suspend(self) -> None:
         """Put everything that is open back, in its order."""

@@ -93,6 +93,10 @@ class PollingConsumer:
         """Return nothing: what is put back is back."""
         return []
 
+    def empty_at(self) -> dict[tuple[str, int], float]:
+        """Return nothing: there is no news to be lost."""
+        return {}
+
     def suspend(self) -> None:
         """Do nothing."""
 

@@ -23,6 +23,8 @@ class Work:
 
     claimed: Claimed
     delivery: Delivery | None = None
+    keeps_place: bool = False
+    """Whether its row keeps its stamp when it is given back, although no delivery belongs to it."""
 
 
 class Attempt:

@@ -79,7 +79,8 @@ class Claims:
             self._endings.put_back(ended, error)
             self._did_not_claim(recorded, token, error)
             raise
-        self._add([Work(row) for row in claimed])
+        # what lost its news is found again by its stamp: nothing needs to be published
+        self._add([Work(row, keeps_place=want.before is not None) for row in claimed])
         # an attempt of the transaction that was rolled back and tried again may have chosen others
         self._forget(list((Counter(recorded) - Counter(row.id for row in claimed)).elements()))
         self._endings.settled(ended, held)
@@ -175,7 +176,8 @@ class Claims:
     def put_back(self, work: Work, *, acked: bool = False) -> None:
         """Let the row of a job that did not run go, uncharged; with an open delivery it keeps its place by that."""
         delivery = None if acked else work.delivery
-        ending = given_back(work.claimed, keep_place=self._keep_place or delivery is not None)
+        keep_place = self._keep_place or work.keeps_place or delivery is not None
+        ending = given_back(work.claimed, keep_place=keep_place)
         self.ended(Ended(job=work.claimed, ending=ending, delivery=delivery))
 
     # Finishing ----------------------------------------------------------------------------------------

@@ -6,12 +6,14 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 
 from tomqueue.service import boot_time
-from tomqueue.store.base import Announced, Answer, Store, Want
+from tomqueue.store.base import Answer, Store
 from tomqueue.transport.base import Consumer, Delivery, Notification
 from tomqueue.worker.attempt import Work
 from tomqueue.worker.batch import BatchSize
 from tomqueue.worker.board import Board
 from tomqueue.worker.claims import Claims
+from tomqueue.worker.looks import ALL, DUE_LOOK_EVERY, Looks
+from tomqueue.worker.lost_news import LostNews
 from tomqueue.worker.messages import Handling, Messages
 from tomqueue.worker.queues import Queues
 from tomqueue.worker.slot import Slot
@@ -21,17 +23,12 @@ __all__ = ["Intake"]
 
 LOOK_EVERY = 0.02
 """Seconds after which claimed-ahead work is no longer begun before a look for something more urgent."""
-FORGET_MARKS_EVERY = 10.0
-DUE_LOOK_EVERY = 1.0
-DUE_LOOK_PAUSE = 0.5
-"""Shortest time between two due looks on a server (SQLite looks whenever someone committed)."""
-BEHIND_EVERY = 5.0
-"""Seconds after which a worker that gets news, but has none now, asks the database itself."""
 ALONE_PAUSE = 0.02
+LISTEN = 0.1
+"""Seconds that a worker which let its news go, and has a free slot again, listens before it looks elsewhere."""
 YOUNG = 2.0
 """News of a row that is not there is looked at once more while it is younger: its commit may be just arriving."""
 LOOK_AGAIN_AFTER = 0.5
-ALL = 4
 
 
 class Intake:
@@ -49,10 +46,10 @@ class Intake:
         board: Board,
         *,
         messages: Messages,
-        worker: int,
+        looks: Looks,
+        lost: LostNews,
         batch: BatchSize,
         now: Callable[[], datetime],
-        announce: Callable[[], Announced],
         idle: Callable[[], None],
         thorough: bool,
     ) -> None:
@@ -60,21 +57,18 @@ class Intake:
         self._claims = claims
         self._consumer = consumer
         self._messages = messages
+        self._looks = looks
+        self._lost = lost
         self._turns = Turns(claims, messages)
         self._queues = queues
         self._board = board
         self._batch = batch
         self._now = now
-        self._announce = announce
         self._idle = idle
         self._thorough = thorough
         self._looking = threading.Lock()
-        self._want = Want((), 1, worker)
         self._looked_at = 0.0
-        self._marked_at = 0.0
-        self._due_looked_at = 0.0
-        self._behind_at = boot_time()
-        self._due_at = 0.0
+        self._let_go = False
         self._second_looks: deque[tuple[float, Delivery]] = deque()
         self._halt = threading.Event()
 
@@ -91,7 +85,7 @@ class Intake:
             if self._claims.most_urgent() is not None:  # a suspect runs, or waits to run, alone
                 self._halt.wait(ALONE_PAUSE)
                 return None
-            if not self._fill(ALL) and not self._look_behind_the_news():
+            if not self._fill(ALL) and not self._look_though_served():
                 if not self._second_looks:
                     self._idle()
                 self._consumer.wait(self._pause())
@@ -127,6 +121,7 @@ class Intake:
         self._messages.suspend()
         self.give_back()
         self._consumer.suspend()
+        self._let_go = True
 
     def ended_turn(self) -> None:
         """Take note that a slot is free again."""
@@ -169,23 +164,44 @@ class Intake:
         """Say whether something may have arrived that goes before what was claimed ahead."""
         if self._consumer.asks_database:
             return boot_time() - self._looked_at > LOOK_EVERY
+        return self._has_arrived(urgency) or self._lost.is_due
+
+    def _has_arrived(self, below: int) -> bool:
         arrived = self._consumer.most_urgent()
-        return arrived is not None and arrived < urgency
+        return arrived is not None and arrived < below
 
     def _fill(self, below: int) -> int:
         """Claim work more urgent than ``below``; return how much."""
         self._looked_at = boot_time()
-        found = self._receive()
         if self._consumer.asks_database:
-            found += self._take(below)
-        return found
+            return self._receive(below) + self._looks.take(below)
+        if below == ALL:
+            self._listen()
+        found = self._receive(below) if self._lost.gives_way() else 0
+        return found or self._lost.take(below) or self._receive(below)
+
+    def _listen(self) -> None:
+        """Hear first what is most urgent now, if the news was let go while no slot was free."""
+        if self._let_go:
+            self._let_go = False
+            self._consumer.wait(LISTEN)
+
+    def _look_though_served(self) -> int:
+        """Look into the database although the broker serves us, and has nothing."""
+        if self._consumer.asks_database:
+            return 0
+        if self._thorough:
+            return self._looks.take(ALL)
+        self._looks.announce_seldom()
+        return 0
 
     # Deliveries ---------------------------------------------------------------------------------------
 
-    def _receive(self) -> int:
+    def _receive(self, below: int) -> int:
         """Claim what deliveries tell of, until there is something to start or no delivery is left."""
-        while not self._halt.is_set():
+        while not self._halt.is_set() and (below == ALL or self._has_arrived(below)):
             deliveries = self._again() or self._consumer.receive(min(self._batch.size(), self._board.room))
+            self._lost.heard(deliveries)
             found = self._claim(deliveries) if deliveries else 0
             if found or not deliveries:
                 return found
@@ -229,76 +245,7 @@ class Intake:
             again.append(self._second_looks.popleft()[1])
         return again
 
-    def _look_behind_the_news(self) -> int:
-        """Ask the database itself now and then while no news comes: some may be lost, or never have been sent.
-
-        What is found may be in another worker's hand as a delivery; that one finds it taken, and acks.
-        """
-        if self._consumer.asks_database or not (self._thorough or boot_time() - self._behind_at > BEHIND_EVERY):
-            return 0
-        self._behind_at = boot_time()
-        found = self._take(ALL)
-        if found and found == self._want.limit:
-            self._behind_at -= BEHIND_EVERY  # there may be more: a broker that lost all its news, for example
-        return found
-
-    # The database asked in turn -----------------------------------------------------------------------
-
-    def _take(self, below: int) -> int:
-        self._queues.refresh()
-        if self._due_look_is_due():
-            self._look_for_due()
-        found = self._take_once(below)
-        if found or below < ALL:
-            return found
-        if self._thorough:
-            self._queues.refresh(now=True)
-        elif self._store.change_counter() is not None:
-            self._queues.refresh(soon=True)
-        if self._want.marks:  # what was committed late, or given back, lies below the marks
-            self._want.marks.clear()
-            found = self._take_once(below)
-        if not found and self._may_look_for_due() and self._look_for_due():
-            found = self._take_once(below)
-        return found
-
-    def _take_once(self, below: int) -> int:
-        want = self._want
-        if boot_time() - self._marked_at > FORGET_MARKS_EVERY:
-            want.marks.clear()
-            self._marked_at = boot_time()
-        want.queues = self._queues.in_turn()
-        want.below = below
-        want.limit = min(self._batch.size(), self._board.room)
-        claimed = self._claims.take(want)
-        if claimed and below == ALL:
-            self._queues.served(row.queue for row in claimed)
-        return len(claimed)
-
-    def _due_look_is_due(self) -> bool:
-        """Say whether a due look is due although there may be other work."""
-        now = boot_time()
-        return now >= self._due_at or now - self._due_looked_at > DUE_LOOK_EVERY
-
-    def _may_look_for_due(self) -> bool:
-        """Say whether an empty take is followed by a due look: always on SQLite, now and then on a server."""
-        if self._thorough:
-            return True
-        return self._store.change_counter() is not None or boot_time() - self._due_looked_at > DUE_LOOK_PAUSE
-
-    def _look_for_due(self) -> int:
-        announced = self._announce()
-        self._due_looked_at = boot_time()
-        self._due_at = self._due_looked_at + DUE_LOOK_EVERY
-        if announced.next_run_at is not None:
-            seconds = (announced.next_run_at - self._now()).total_seconds()
-            # a due row that could not be announced is somebody's at this moment: no reason to ask without a pause
-            self._due_at = self._due_looked_at + max(0.0 if announced.count else DUE_LOOK_PAUSE, seconds)
-        return announced.count
-
     def _pause(self) -> float:
         if self._second_looks:
             return LOOK_AGAIN_AFTER
-        if not self._consumer.asks_database:
-            return DUE_LOOK_EVERY
-        return max(0.0, min(DUE_LOOK_EVERY, self._due_at - boot_time()))
+        return self._looks.until_due() if self._consumer.asks_database else DUE_LOOK_EVERY

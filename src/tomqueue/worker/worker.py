@@ -24,7 +24,9 @@ from tomqueue.worker.housekeeper import Housekeeper
 from tomqueue.worker.intake import Intake
 from tomqueue.worker.invoke import Invoke
 from tomqueue.worker.loading import Loading
+from tomqueue.worker.looks import Looks
 from tomqueue.worker.loop import LoopThread
+from tomqueue.worker.lost_news import LostNews
 from tomqueue.worker.messages import Messages
 from tomqueue.worker.policies import Policies
 from tomqueue.worker.pop import Pop
@@ -91,9 +93,16 @@ class Worker:
             report=tools.reporting.report, keep_place=keep_place, die=die,
         )  # fmt: skip
         self._intake = Intake(
-            store, self._claims, self._consumer, self._queues, board,
-            messages=self._messages, worker=worker, batch=self._batch, now=self._clock.now,
-            announce=self._announce(), idle=self._idle, thorough=options.until_idle,
+            store, self._claims, self._consumer, self._queues, board, messages=self._messages,
+            looks=Looks(
+                store, self._claims, self._queues, board, worker=worker, batch=self._batch, now=self._clock.now,
+                announce=self._announce(), thorough=options.until_idle,
+            ),
+            lost=LostNews(
+                self._claims, self._consumer, self._queues, board, tools.events,
+                worker=worker, batch=self._batch, now=self._clock.now,
+            ),
+            batch=self._batch, now=self._clock.now, idle=self._idle, thorough=options.until_idle,
         )  # fmt: skip
         self._loop = LoopThread()
         self._turn = self._stack(Policies(settings, keep_place=keep_place))

@@ -54,7 +54,8 @@ def consumer(transport: RabbitTransport) -> Iterator[RabbitConsumer]:
 @pytest.fixture
 def only_by_news(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep a worker that is served by the broker from asking the database itself."""
-    monkeypatch.setattr("tomqueue.worker.intake.BEHIND_EVERY", 3600.0)
+    monkeypatch.setattr("tomqueue.worker.lost_news.LOOK_EVERY", 3600.0)
+    monkeypatch.setattr("tomqueue.worker.looks.SELDOM_DUE", 3600.0)
 
 
 @pytest.fixture

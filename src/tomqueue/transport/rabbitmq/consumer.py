@@ -66,6 +66,10 @@ class RabbitConsumer:
         """Return, once, what was put back by a channel that was lost."""
         return self._hand.doubtful()
 
+    def empty_at(self) -> dict[tuple[str, int], float]:
+        """Return which of the broker's queues are empty, and when that was last seen."""
+        return self._subscription.empty_at()
+
     def suspend(self) -> None:
         """Close the channel: the broker puts all that is not settled back at the head of its queue, in order."""
         if not self._subscription.suspended:

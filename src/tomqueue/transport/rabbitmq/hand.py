@@ -1,11 +1,13 @@
 """The deliveries that this process holds, between the connection's thread and the worker's."""
 
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from itertools import count
 
 from tomqueue.transport.base import Delivery, Notification
 from tomqueue.transport.rabbitmq.shelves import Shelves
+from tomqueue.transport.rabbitmq.silence import Source
 
 __all__ = ["Hand"]
 
@@ -13,10 +15,11 @@ __all__ = ["Hand"]
 class Envelope:
     """A message: settled at the broker when all of its deliveries are, requeued when one of them was."""
 
-    __slots__ = ("left", "requeue", "tag")
+    __slots__ = ("left", "requeue", "source", "tag")
 
-    def __init__(self, tag: int, left: int) -> None:
+    def __init__(self, tag: int, source: Source, left: int) -> None:
         self.tag = tag
+        self.source = source
         self.left = left
         self.requeue = False
 
@@ -30,6 +33,7 @@ class Hand:
         self._shelves = Shelves()
         self._numbers = count(1)
         self._open: dict[int, Envelope] = {}
+        self._held: Counter[Source] = Counter()
         self._acked: list[int] = []
         self._requeued: list[int] = []
         self._put_back: list[Notification] = []
@@ -45,8 +49,10 @@ class Hand:
 
     def put(self, tag: int, notifications: Sequence[Notification]) -> None:
         """Take a message in."""
-        envelope = Envelope(tag, len(notifications))
+        source = notifications[0].queue, notifications[0].priority
+        envelope = Envelope(tag, source, len(notifications))
         with self.changed:
+            self._held[source] += 1
             for notification in notifications:
                 self._newest = number = next(self._numbers)
                 self._open[number] = envelope
@@ -74,8 +80,14 @@ class Hand:
             envelope.left -= 1
             if envelope.left:
                 return None
+            self._held[envelope.source] -= 1
             (self._requeued if envelope.requeue else self._acked).append(envelope.tag)
             return True
+
+    def full(self, prefetch: int) -> set[Source]:
+        """Return the queues and priorities of which so many messages are unsettled that no more come."""
+        with self.changed:
+            return {source for source, count in self._held.items() if count >= prefetch}
 
     def refuse(self, tag: int) -> None:
         """Settle a message that is no news."""
@@ -118,6 +130,7 @@ class Hand:
         with self.changed:
             self._shelves.clear()
             self._open.clear()
+            self._held.clear()
             self._lost = self._newest
 
     def lose(self) -> None:

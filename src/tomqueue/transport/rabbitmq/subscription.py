@@ -11,6 +11,7 @@ from pika.exceptions import ChannelClosedByClient
 
 from tomqueue.priority import PRIORITIES
 from tomqueue.reporting import Reporting
+from tomqueue.service import boot_time
 from tomqueue.settings import Settings
 from tomqueue.transport.rabbitmq.connection import Link
 from tomqueue.transport.rabbitmq.declare import Declarations
@@ -18,12 +19,10 @@ from tomqueue.transport.rabbitmq.hand import Hand
 from tomqueue.transport.rabbitmq.message import BadMessage, decode
 from tomqueue.transport.rabbitmq.seldom import Seldom
 from tomqueue.transport.rabbitmq.settlement import Ledger
+from tomqueue.transport.rabbitmq.silence import Silence, Source
 from tomqueue.transport.topology import Topology
 
 __all__ = ["Subscription"]
-
-Source = tuple[str, int]
-"""A queue and a priority."""
 
 
 class Subscription:
@@ -47,6 +46,7 @@ class Subscription:
         self._connection: Any = None
         self._channel: Any = None
         self._ledger = Ledger()
+        self._silence = Silence()
         self._consumers: dict[Source, str] = {}
         self._wanted: set[Source] = set()
         self._asked: set[Source] = set()
@@ -71,6 +71,15 @@ class Subscription:
         """See whether the queues have changed."""
         if self._channel is not None and self._channel.is_open:
             self._serve(self._channel)
+            self._silence.listen(boot_time(), self._hand.full(self._prefetch))
+
+    def empty_at(self) -> dict[Source, float]:
+        """Return which queues are empty, and when that was last seen; for every thread.
+
+        No news is ever sent of a queue that the broker cannot have.
+        """
+        unsent = [queue for queue in self._queues() if not self._topology.can_carry(queue)]
+        return self._silence.empty_at() | {(queue, rank): boot_time() for queue in unsent for rank in PRIORITIES}
 
     def follow(self) -> None:
         """Have a channel, unless suspended."""
@@ -84,6 +93,7 @@ class Subscription:
         if self._channel is not None and self._channel.is_open:
             self.flush()
             self._hand.forget()
+            self._silence.listen(boot_time(), ())  # what we hold very much of was heard at the last tick
             self._channel.close()
 
     def flush(self) -> None:
@@ -129,6 +139,7 @@ class Subscription:
             return
         wanted = {(queue, rank) for queue in self._queues() if self._topology.can_carry(queue) for rank in PRIORITIES}
         self._wanted = wanted
+        self._silence.keep(wanted)
         for source in sorted(self._consumers.keys() - wanted):
             channel.basic_cancel(self._consumers.pop(source))
         self._give_back(source for source in self._asked - wanted)
@@ -160,6 +171,7 @@ class Subscription:
         if channel is not self._channel:
             return
         self._consumers[source] = frame.method.consumer_tag
+        self._silence.begins(source, boot_time())
         self._look()
 
     def _look(self) -> None:
@@ -179,6 +191,7 @@ class Subscription:
             return
         tag = method.delivery_tag
         self._ledger.delivered(tag)
+        self._silence.heard(source, boot_time())
         try:
             self._hand.put(tag, decode(*source, properties.headers, body))
         except BadMessage as error:
@@ -198,6 +211,7 @@ class Subscription:
         for source in [one for one, tag in self._consumers.items() if tag == frame.method.consumer_tag]:
             del self._consumers[source]
             self._asked.discard(source)
+            self._silence.breaks(source)
             self._declarations.forget(self._topology.of_queue(source[0]))
             self._reporting.logger.warning("RabbitMQ cancelled the consumer of %s", self._topology.queue(*source))
         self._say(news=False)  # until the next tick
@@ -219,4 +233,5 @@ class Subscription:
         self._channel = None
         self._consumers.clear()
         self._asked.clear()
+        self._silence.breaks()
         self._hand.lose()
