@@ -193,7 +193,7 @@ class Intake:
         if self._thorough:
             return self._looks.take(ALL)
         self._looks.announce_seldom()
-        return 0
+        return self._lost.take(ALL, idle=True)
 
     # Deliveries ---------------------------------------------------------------------------------------
 

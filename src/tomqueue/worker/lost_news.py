@@ -23,6 +23,8 @@ __all__ = ["LostNews"]
 
 LOOK_EVERY = 5.0
 """Seconds between two looks while nothing is lost."""
+IDLE_LOOK_EVERY = 1.0
+"""The same for a worker that has nothing to do."""
 OVERTAKEN = timedelta(seconds=30)
 """By so much later news must have come: no news is sent that is older than 15 s, it gets a new stamp."""
 UNDER_WAY = timedelta(seconds=5)
@@ -58,7 +60,8 @@ class LostNews:
         self._want = Want((), 1, worker)
         self._newest: dict[tuple[str, int], datetime] = {}
         self._passed: dict[tuple[str, int], datetime] = {}
-        self._look_at = boot_time() + LOOK_EVERY
+        self._passed_at = 0.0
+        self._looked_at = boot_time()
         self._whole_at = 0.0
         self._more: int | None = None
         self._took = False
@@ -72,33 +75,34 @@ class LostNews:
     @property
     def is_due(self) -> bool:
         """Whether it is time for a look."""
-        return boot_time() >= self._look_at
+        return boot_time() - self._looked_at >= LOOK_EVERY
 
     def gives_way(self) -> bool:
         """Say, once after each take that got something, that now it is the turn of the news."""
         took, self._took = self._took, False
         return took
 
-    def take(self, below: int) -> int:
+    def take(self, below: int, *, idle: bool = False) -> int:
         """Claim rows more urgent than ``below`` whose news is over, if a look is due; return how many.
 
         A look that gets a full batch is followed by the next. Nothing is taken that is less urgent than the news.
         """
         news = self._consumer.most_urgent()
         below = below if news is None else min(below, news + 1)
-        is_due = self.is_due
+        is_due = self.is_due or (idle and boot_time() - self._looked_at >= IDLE_LOOK_EVERY)
         if not is_due and (self._more is None or self._more >= below):
             return 0
         if is_due:
-            self._look_at = boot_time() + LOOK_EVERY
+            self._looked_at = boot_time()
         claimed = self._look(below)
         self._took = bool(claimed)
         if claimed and (len(claimed) >= self._want.limit or claimed[0].suspect):
             self._more = claimed[-1].rank
         elif self._more is not None and self._more < below:
             self._more = None
-        if is_due:
-            self._passed = dict(self._newest)  # from the next look on: others had the time to start what they hold
+        if boot_time() - self._passed_at >= LOOK_EVERY:
+            self._passed_at = boot_time()
+            self._passed = dict(self._newest)  # for later looks: others shall have the time to start what they hold
         return len(claimed)
 
     def _look(self, below: int) -> list[Claimed]:

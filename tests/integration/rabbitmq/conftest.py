@@ -55,6 +55,7 @@ def consumer(transport: RabbitTransport) -> Iterator[RabbitConsumer]:
 def only_by_news(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep a worker that is served by the broker from asking the database itself."""
     monkeypatch.setattr("tomqueue.worker.lost_news.LOOK_EVERY", 3600.0)
+    monkeypatch.setattr("tomqueue.worker.lost_news.IDLE_LOOK_EVERY", 3600.0)
     monkeypatch.setattr("tomqueue.worker.looks.SELDOM_DUE", 3600.0)
 
 

@@ -98,10 +98,9 @@ def test_a_job_of_the_future_is_no_message(make: MakeApp, rabbitmq_url: str, rab
 
 
 def test_a_process_that_is_killed_between_commit_and_news(
-    make: MakeApp, rabbitmq_url: str, rabbitmq_prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make: MakeApp, rabbitmq_url: str, rabbitmq_prefix: str, tmp_path: Path
 ) -> None:
     """The row is committed and no message will ever come: a worker whose queue is silent finds it in the database."""
-    monkeypatch.setattr("tomqueue.worker.lost_news.LOOK_EVERY", 0.5)
     tq = make(rabbitmq_url, prefix=rabbitmq_prefix)
     ran, _ = noting(tq)
     with working(tq.tools()) as worker:

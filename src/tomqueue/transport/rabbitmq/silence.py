@@ -4,7 +4,7 @@ from collections.abc import Collection, Container
 
 __all__ = ["Silence", "Source"]
 
-QUIET = 5.0
+QUIET = 2.0
 """Seconds without a message after which a queue counts as empty, if we would have taken one."""
 SETTLED = 0.2
 """Seconds for which we must have been its consumer then: one that has just begun has not heard yet."""
