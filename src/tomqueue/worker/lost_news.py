@@ -1,11 +1,12 @@
 """Jobs whose news was lost: the workers that would run them find them in the database, busy or not.
 
-News of one queue and priority comes in the order of the stamps of its rows. So up to a moment it is *over*: half a
-minute before the stamp of what was received last, or a few seconds before its queue was seen to be empty. A row that
-was announced before that moment, and still waits, has no news any more. Or another worker has it in hand: that one
-finds the row taken, which does no harm.
+News of one queue and priority comes in the order of the stamps of its rows. So up to a moment it is *over*: before
+the stamp of what was received last, and before its queue was seen to be empty, with some margin. A row that was
+announced before that moment, and still waits, has no news any more. Or another worker has it in hand: that one gets
+some time to start it, and where it does not, finds the row taken, which does no harm.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
@@ -25,10 +26,12 @@ LOOK_EVERY = 5.0
 """Seconds between two looks while nothing is lost."""
 IDLE_LOOK_EVERY = 1.0
 """The same for a worker that has nothing to do."""
-OVERTAKEN = timedelta(seconds=30)
+OVERTAKEN = timedelta(seconds=20)
 """By so much later news must have come: no news is sent that is older than 15 s, it gets a new stamp."""
+HELD = timedelta(seconds=20)
+"""For so long another worker may have news in hand before those that have work as well help it."""
 UNDER_WAY = timedelta(seconds=5)
-"""What was announced just before its queue was seen to be empty may still be on its way there."""
+"""What was announced just before its queue was seen to be empty may still be on its way: idle workers wait for that."""
 WHOLE_EVERY = 20.0
 """Seconds after which a look begins at the oldest row again: what was given back, or committed late, lies there."""
 WHOLE_SHARE = 0.01
@@ -59,10 +62,10 @@ class LostNews:
         self._now = now
         self._want = Want((), 1, worker)
         self._newest: dict[tuple[str, int], datetime] = {}
-        self._passed: dict[tuple[str, int], datetime] = {}
-        self._passed_at = 0.0
+        self._samples: deque[tuple[float, dict[tuple[str, int], datetime]]] = deque([(boot_time(), {})])
+        self._age = HELD
         self._looked_at = boot_time()
-        self._whole_at = 0.0
+        self._whole_at = self._whole_soonest = 0.0
         self._more: int | None = None
         self._took = False
 
@@ -89,20 +92,19 @@ class LostNews:
         """
         news = self._consumer.most_urgent()
         below = below if news is None else min(below, news + 1)
-        is_due = self.is_due or (idle and boot_time() - self._looked_at >= IDLE_LOOK_EVERY)
-        if not is_due and (self._more is None or self._more >= below):
-            return 0
-        if is_due:
-            self._looked_at = boot_time()
+        goes_on = self._more is not None and self._more < below
+        if not goes_on:
+            if not self.is_due and not (idle and boot_time() - self._looked_at >= IDLE_LOOK_EVERY):
+                return 0
+            self._age = UNDER_WAY if idle else HELD
+        self._looked_at = boot_time()
         claimed = self._look(below)
         self._took = bool(claimed)
         if claimed and (len(claimed) >= self._want.limit or claimed[0].suspect):
             self._more = claimed[-1].rank
-        elif self._more is not None and self._more < below:
+        elif goes_on:
             self._more = None
-        if boot_time() - self._passed_at >= LOOK_EVERY:
-            self._passed_at = boot_time()
-            self._passed = dict(self._newest)  # for later looks: others shall have the time to start what they hold
+            self._whole_at = self._whole_soonest  # what was given back meanwhile lies behind us
         return len(claimed)
 
     def _look(self, below: int) -> list[Claimed]:
@@ -116,7 +118,9 @@ class LostNews:
         want.before = self._over()
         claimed = self._claims.take(want) if want.before else []
         if is_whole:
-            self._whole_at = boot_time() + max(WHOLE_EVERY, (boot_time() - began) / WHOLE_SHARE)
+            ended = boot_time()
+            self._whole_soonest = ended + (ended - began) / WHOLE_SHARE
+            self._whole_at = max(ended + WHOLE_EVERY, self._whole_soonest)
         self._queues.served(row.queue for row in claimed)
         for row in claimed:
             self._events.emit("news.lost", job=row)
@@ -125,8 +129,17 @@ class LostNews:
     def _over(self) -> dict[tuple[str, int], datetime]:
         """Return the moment up to which the news of each queue and priority is over."""
         now, here = self._now(), boot_time()
-        over = {source: min(stamp, now) - OVERTAKEN for source, stamp in self._passed.items()}
+        over = {source: min(stamp, now) - OVERTAKEN for source, stamp in self._newest_long_ago().items()}
         for source, empty_at in self._consumer.empty_at().items():
-            moment = now - timedelta(seconds=here - empty_at) - UNDER_WAY
+            moment = now - timedelta(seconds=here - empty_at) - self._age
             over[source] = max(moment, over.get(source, moment))
         return over
+
+    def _newest_long_ago(self) -> dict[tuple[str, int], datetime]:
+        """Return the stamps of what was received last when others received what they may still hold."""
+        now, samples = boot_time(), self._samples
+        if now - samples[-1][0] >= LOOK_EVERY:
+            samples.append((now, dict(self._newest)))
+        while len(samples) > 1 and now - samples[1][0] >= HELD.total_seconds():
+            samples.popleft()
+        return samples[0][1]

@@ -16,6 +16,7 @@ from tomqueue.worker.worker import Worker
 QUICKLY = {
     "worker.lost_news.LOOK_EVERY": 0.1,
     "worker.lost_news.OVERTAKEN": timedelta(seconds=1),
+    "worker.lost_news.HELD": timedelta(seconds=1),
     "worker.lost_news.UNDER_WAY": timedelta(seconds=1),
     "transport.rabbitmq.silence.QUIET": 0.5,
 }

@@ -84,6 +84,11 @@ class Hand:
             (self._requeued if envelope.requeue else self._acked).append(envelope.tag)
             return True
 
+    def waiting(self) -> list[Source]:
+        """Return the queues and priorities of what has arrived and was not received."""
+        with self.changed:
+            return self._shelves.sources()
+
     def full(self, prefetch: int) -> set[Source]:
         """Return the queues and priorities of which so many messages are unsettled that no more come."""
         with self.changed:

@@ -45,6 +45,10 @@ class Shelves:
         """Return the first priority that has something."""
         return next((rank for rank, lines in enumerate(self._lines) if lines), None) if self.count else None
 
+    def sources(self) -> list[tuple[str, int]]:
+        """Return the queues and priorities that have something."""
+        return [(queue, rank) for rank, lines in enumerate(self._lines) for queue in lines]
+
     def clear(self, queue: str | None = None) -> list[Delivery]:
         """Take everything; of one ``queue``, when it is named."""
         cleared: list[Delivery] = []

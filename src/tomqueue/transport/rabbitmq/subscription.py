@@ -76,10 +76,13 @@ class Subscription:
     def empty_at(self) -> dict[Source, float]:
         """Return which queues are empty, and when that was last seen; for every thread.
 
-        No news is ever sent of a queue that the broker cannot have.
+        No news is ever sent of a queue that the broker cannot have. What we have in hand is not at its end.
         """
         unsent = [queue for queue in self._queues() if not self._topology.can_carry(queue)]
-        return self._silence.empty_at() | {(queue, rank): boot_time() for queue in unsent for rank in PRIORITIES}
+        empty = self._silence.empty_at() | {(queue, rank): boot_time() for queue in unsent for rank in PRIORITIES}
+        for source in self._hand.waiting():
+            empty.pop(source, None)
+        return empty
 
     def follow(self) -> None:
         """Have a channel, unless suspended."""
