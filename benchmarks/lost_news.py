@@ -33,6 +33,7 @@ import bench
 
 from tests.rabbitmq_server import rabbitmq
 from tests.servers import fresh_database, postgres
+from tomqueue import TomQueue
 from tomqueue.settings import Settings
 from tomqueue.store.open import open_store
 from tomqueue.transport.base import Notification
@@ -152,18 +153,16 @@ def report(what: str, numbers: Sequence[int], folder: Path) -> None:
     show(f"{what}: started after", f"{late[0]:.1f} to {late[-1]:.1f} s")
 
 
-def unsent(queue: str, priority: str) -> list[int]:
-    """Enqueue jobs without news, as a process does that is killed after its commit."""
-    from tomqueue import TomQueue
-
+def unsent(queue: str, priority: str, name: str = "stamp", jobs: int = MISSING) -> list[int]:
+    """Enqueue jobs without news, as a process does that is killed after its commit; return their numbers."""
     mute = TomQueue(os.environ["TOMQUEUE_DATABASE_URL"], broker_url="")
 
-    @mute.job(name="bench_app.stamp")
-    def stamp(number: int) -> None: ...
+    @mute.job(name=f"bench_app.{name}")
+    def job(number: int) -> None: ...
 
     begin = time.time_ns() // 1000
-    numbers = list(range(begin, begin + MISSING))
-    mute.enqueue_many([stamp.using(queue=queue, priority=priority).prepare(number) for number in numbers])
+    numbers = list(range(begin, begin + jobs))
+    mute.enqueue_many([job.using(queue=queue, priority=priority).prepare(number) for number in numbers])
     mute.close()
     return numbers
 
@@ -232,8 +231,8 @@ def purged_at_work(jobs: int) -> tuple[float, float]:
 def healthy(folder: Path, jobs: int) -> None:
     from bench_app import tq
 
-    enqueue(jobs)
-    purge()
+    bench.clear()
+    unsent("default", "normal", "noop", jobs)
     tell_spread_out()
     found_behind(folder)
     with channel() as own:

@@ -7,9 +7,10 @@ from typing import Self
 import msgspec
 import pytest
 
-from tests.harness import PATIENCE, happens, working
+from tests.harness import PATIENCE, happens, store_of, working
 from tests.news import is_served, raw_channel
 from tomqueue import TomQueue
+from tomqueue.job import NewJob
 from tomqueue.transport.rabbitmq.consumer import RabbitConsumer
 from tomqueue.worker.worker import Worker
 
@@ -44,9 +45,9 @@ def served_by(worker: Worker) -> set[str]:
 
 
 class Producer:
-    """Enqueues jobs of 20 ms without end, so many that four slots are never idle."""
+    """Enqueues jobs without end, so many that four slots are never idle."""
 
-    def __init__(self, tq: TomQueue) -> None:
+    def __init__(self, tq: TomQueue, seconds: float = 0.02) -> None:
         self.ran: list[int] = []
         self.enqueued = 0
         self.allowance = 100
@@ -55,7 +56,7 @@ class Producer:
 
         @tq.job(name="busy")
         def busy(number: int) -> None:
-            self._over.wait(0.02)
+            self._over.wait(seconds)
             self.ran.append(number)
 
         self._job = busy
@@ -69,10 +70,10 @@ class Producer:
         self._over.set()
         self._thread.join(PATIENCE)
 
-    def goes_on(self) -> bool:
+    def goes_on(self, jobs: int = 3) -> bool:
         """Say whether more of its jobs run."""
         before = len(self.ran)
-        return happens(lambda: len(self.ran) > before + 20)
+        return happens(lambda: len(self.ran) > before + jobs)
 
     def _run(self) -> None:
         while not self._over.wait(0.005):
@@ -138,3 +139,22 @@ def test_messages_that_another_consumer_takes(
             assert happens(lambda: len(ran) == 30)
             assert producer.goes_on()
     assert lost == taken
+
+
+def test_a_worker_that_never_has_a_free_slot_for_long(tq: TomQueue, lost: list[int]) -> None:
+    """It closes its channel during each job; what it hears in between tells it that another queue is empty."""
+    ran: list[str] = []
+
+    @tq.job(name="note", queue="mailers")
+    def note(text: str) -> None:
+        ran.append(text)
+
+    with working(tq.tools()) as worker, Producer(tq, seconds=0.4) as producer:
+        tq.tools().store.know_queues(["mailers"])
+        assert happens(lambda: "mailers" in served_by(worker))
+        assert happens(lambda: worker._intake._let_go)
+        job = NewJob(name="note", queue="mailers", priority=1, payload='{"text":"untold"}')
+        (untold,) = store_of(tq).insert([job])
+        assert happens(lambda: ran == ["untold"])
+        assert producer.goes_on()
+    assert lost == [untold.id]
