@@ -16,6 +16,8 @@ SWEEP = 5.0
 """After the end of a lease its jobs are free within so many seconds."""
 CHILD_FREED = 1.5
 """A supervisor frees the jobs of a child that was killed within so many seconds."""
+NEWS_LOST = 60.0
+"""A job whose news was lost starts so many seconds after its turn at the latest (``worker/lost_news.py``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,4 +98,6 @@ def bounds(settings: Settings, dialect: str) -> list[Bound]:
         "child_killed": (CHILD_FREED, "a worker process is killed: its jobs are ready again in {:g} s"),
         "host_lost": (freed, "a host is lost: its jobs are ready again in {:g} s"),
     }
+    if settings.broker_url:
+        texts["news_lost"] = (NEWS_LOST, "the news of a job is lost: it starts within {:g} s of its turn")
     return [Bound(code=code, seconds=value, text=text.format(value)) for code, (value, text) in texts.items()]
