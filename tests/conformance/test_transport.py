@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness import happens
 from tests.news import PATIENCE, STAMP, all_are_here, arriving, connected, ids, news, publish_singly, rabbit
 from tomqueue.job import NewJob
+from tomqueue.service import boot_time
 from tomqueue.settings import Settings
 from tomqueue.store.open import ready_store
 from tomqueue.store.sql import SqlStore
@@ -223,6 +225,21 @@ def test_a_closed_worker_gives_back_in_order(transport: Transport, publisher: Pu
     again = connected(transport.consumer(lambda: ["default"]))
     assert ids(arriving(again, 4)) == [1, 3, 4, 5]
     again.close()
+
+
+@delivering
+def test_a_queue_without_news_is_known_to_be_empty(
+    publisher: Publisher, consumer: Consumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In time; one whose news has arrived and was not received is not."""
+    monkeypatch.setattr("tomqueue.transport.rabbitmq.silence.QUIET", 0.0)
+    publisher.publish([news(1)])
+    all_are_here(consumer, 1)
+    before = boot_time()
+    assert happens(lambda: consumer.empty_at().get(("mailers", 1), 0.0) >= before)
+    assert ("default", 1) not in consumer.empty_at()
+    assert ids(consumer.receive(10)) == [1]
+    assert happens(lambda: consumer.empty_at().get(("default", 1), 0.0) >= before)
 
 
 @delivering
