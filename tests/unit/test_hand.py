@@ -64,3 +64,20 @@ def test_what_waits_of_a_queue_can_be_put_back() -> None:
     assert hand.settled() == ([], [2])
     assert ids(hand.take(10)) == [3]
     assert hand.settle(held, requeue=False) is True
+
+
+def test_what_is_gathered_is_shown_together() -> None:
+    """So what arrives first is not started before what is more urgent, and the last served queue goes last."""
+    hand = Hand()
+    hand.put(1, [news(1)])
+    hand.put(2, [news(2, "mailers")])
+    assert ids(hand.take(2)) == [1, 2]
+    hand.put(3, [news(3)])
+    assert ids(hand.take(1)) == [3]
+    hand.gather()
+    hand.put(4, [news(4)])
+    hand.put(5, [news(5, "mailers")])
+    hand.put(6, [news(6, "reports", priority=0)])
+    assert (hand.take(9), hand.most_urgent(), hand.has_news) == ([], None, False)
+    hand.show()
+    assert ids(hand.take(9)) == [6, 5, 4]

@@ -156,3 +156,24 @@ def test_news_carries_the_stamp_to_the_microsecond(consumer: RabbitConsumer, pub
     publisher.publish([news(1, stamp=stamp)])
     (delivery,) = arriving(consumer, 1)
     assert delivery.notification.stamp == stamp
+
+
+def test_a_channel_that_is_opened_again_begins_with_the_most_urgent(
+    transport: RabbitTransport, publisher: RabbitPublisher
+) -> None:
+    """Whichever queue delivers first; and two queues of one priority take turns from channel to channel."""
+    consumer = connected(transport.consumer(lambda: ["default", "mailers"]))
+    publish_singly(publisher, *(news(number) for number in range(1, 11)), news(11, "mailers"), news(12, "mailers"))
+    publish_singly(publisher, news(13, "mailers", priority=0), news(14, "mailers", priority=0))
+    assert happens(lambda: is_sent(publisher))
+    started = []
+    for _ in range(6):
+        consumer.suspend()
+        (first,) = arriving(consumer, 1)
+        consumer.ack(first)
+        assert isinstance(consumer, RabbitConsumer)
+        assert happens(lambda: not consumer._hand._acked and not consumer._flushing)
+        started.append(first.notification)
+    assert [news.job_id for news in started[:2]] == [13, 14]
+    assert {news.queue for news in started[2:4]} == {news.queue for news in started[4:6]} == {"default", "mailers"}
+    consumer.close()

@@ -41,11 +41,24 @@ class Hand:
         self._doubtful: list[Notification] = []
         self._newest = 0
         self._lost = 0
+        self.gathering = False
+        """Whether what arrives is kept out of sight."""
 
     @property
     def has_news(self) -> bool:
         """Whether something has arrived and was not received."""
-        return self._shelves.count > 0
+        return self._shelves.count > 0 and not self.gathering
+
+    def gather(self) -> None:
+        """Keep what arrives out of sight until ``show``: a channel has begun, and not all of its queues deliver yet."""
+        self.gathering = True
+
+    def show(self) -> None:
+        """Give out what has arrived: the most urgent, and the queue whose turn it is, are among it."""
+        with self.changed:
+            self.gathering = False
+            self._shelves.arrange()
+            self.changed.notify_all()
 
     def put(self, tag: int, notifications: Sequence[Notification]) -> None:
         """Take a message in."""
@@ -62,11 +75,11 @@ class Hand:
     def take(self, limit: int) -> list[Delivery]:
         """Give out at most ``limit`` deliveries, most urgent first."""
         with self.changed:
-            return self._shelves.take(limit)
+            return [] if self.gathering else self._shelves.take(limit)
 
     def most_urgent(self) -> int | None:
         """Return the rank of what ``take`` would give first."""
-        return self._shelves.most_urgent()
+        return None if self.gathering else self._shelves.most_urgent()
 
     def settle(self, delivery: Delivery, *, requeue: bool) -> bool | None:
         """Settle a delivery. None: there is nothing to tell the broker; False: its channel is gone; else True."""

@@ -24,6 +24,9 @@ from tomqueue.transport.topology import Topology
 
 __all__ = ["Subscription"]
 
+GATHERING_SECONDS = 1.0
+"""Bound of the wait for all queues' first news, which usually takes some milliseconds."""
+
 
 class Subscription:
     """Keeps the consumers as ``queues`` and ``suspended`` say, and brings what arrives into the hand."""
@@ -50,6 +53,7 @@ class Subscription:
         self._consumers: dict[Source, str] = {}
         self._wanted: set[Source] = set()
         self._asked: set[Source] = set()
+        self._asked_to_show = False
 
     # The connection --------------------------------------------------------------------------------------
 
@@ -132,6 +136,9 @@ class Subscription:
             self.let_go()
             return
         self._ledger = Ledger()
+        self._hand.gather()
+        self._asked_to_show = False
+        self.link.later(GATHERING_SECONDS, partial(self._show, channel))
         channel.add_on_cancel_callback(self._cancelled)
         channel.basic_qos(prefetch_count=self._prefetch)
         self._declarations.declare(channel, self._topology.common(), partial(self._serve, channel))
@@ -182,6 +189,14 @@ class Subscription:
         if self._channel is not None and self._asked == self._consumers.keys():
             self._say(news=self._wanted <= self._consumers.keys())
             self.link.ready()
+            if self._hand.gathering and not self._asked_to_show and self._consumers:
+                self._asked_to_show = True  # the answer comes after what each queue delivers at once
+                channel = self._channel
+                channel.basic_qos(prefetch_count=self._prefetch, callback=lambda _frame: self._show(channel))
+
+    def _show(self, channel: Any) -> None:
+        if channel is self._channel and self._hand.gathering:
+            self._hand.show()
 
     def _say(self, *, news: bool) -> None:
         if news != self.has_news_channel:
@@ -238,3 +253,4 @@ class Subscription:
         self._asked.clear()
         self._silence.breaks()
         self._hand.lose()
+        self._hand.gather()
