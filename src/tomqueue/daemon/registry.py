@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
+from tomqueue.crash_points import reached
 from tomqueue.daemon.deaths import Death, fates
 from tomqueue.daemon.heartbeat import trusted_until
 from tomqueue.service import Repeating, boot_time
@@ -138,6 +139,7 @@ class Registry:
         if burial.rows is None:
             burial.rows = fates(burial.death, self._store.now(), self._settings().backoff_cap)
             burial.until = boot_time() + AGAIN_FOR
+        reached("supervisor.before_free")
         over = boot_time() >= burial.until
         ready = self._leases.free(burial.worker, burial.rows, self._settings().max_crashes) if burial.rows else []
         if over or not burial.rows:
@@ -145,6 +147,7 @@ class Registry:
             self._burials.remove(burial)
         if ready:
             self._logger.info("freed %d jobs of %s", len(ready), burial.name)
+            reached("supervisor.before_hand_over")
             self._hand_over(ready)
 
     def _hand_over(self, ids: Sequence[int]) -> None:

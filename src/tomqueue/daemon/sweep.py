@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
+from tomqueue.crash_points import reached
 from tomqueue.service import Repeating, boot_time
 from tomqueue.settings import Settings
 from tomqueue.store.leases import Fate, Freed, Held, Leases, WorkerRow
@@ -65,6 +66,7 @@ class Sweep:
         for worker in self._lost():
             if not self._leases.bury(worker.id, self._settings().lease, known_dead=self._locks is not None):
                 continue
+            reached("sweep.after_bury")
             freed = self._leases.free_all(worker.id)
             self._leases.remove(worker.id)
             if self._locks is not None:

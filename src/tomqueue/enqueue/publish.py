@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 
+from tomqueue.crash_points import reached
 from tomqueue.enqueue.request import Request
 from tomqueue.events import Events
 from tomqueue.job import Job, checksum_of
@@ -53,6 +54,7 @@ class Publish:
                 after_commit(request.connection, partial(publisher.post, message))
 
     def _publish(self, jobs: Sequence[Job]) -> None:
+        reached("enqueue.after_commit")
         self._publisher().publish([
             news_of(job, job.announced_at) for job in jobs if job.announced_at is not None
         ])  # fmt: skip

@@ -6,6 +6,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from tomqueue.crash_points import reached
 from tomqueue.errors import ClaimLost
 from tomqueue.store.base import Ending
 from tomqueue.store.sql import SqlStore
@@ -51,7 +52,9 @@ class AtomicTransaction:
                 connection = self.connection
                 if ending is not None and not self._store.finish_in(connection, ending):
                     raise ClaimLost(f"job {ending.id} belongs to another claim: its writes are rolled back")
+                reached("atomic.before_commit")
                 connection.commit()
+                reached("atomic.after_commit")
         finally:
             self.close()
 

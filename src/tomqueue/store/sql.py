@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, select
 
+from tomqueue.crash_points import reached
 from tomqueue.job import Claimed, NewJob
 from tomqueue.priority import PRIORITIES
 from tomqueue.settings import Settings
@@ -127,12 +128,16 @@ class SqlStore(Transactions):
             return []
         fresh = {job.queue for job in jobs} - self._known_queues
         if connection is not None:
-            return self._insert_in(connection, jobs, fresh)
+            written = self._insert_in(connection, jobs, fresh)
+            reached("enqueue.before_commit")
+            return written
 
         def work(link: Any) -> list[Inserted]:
             if fresh:
                 self._know_queues(link, sorted(fresh))
-            return self._insert(link, jobs)
+            written = self._insert(link, jobs)
+            reached("enqueue.before_commit")
+            return written
 
         inserted = self._transact(work)
         self._known_queues.update(fresh)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from tomqueue.crash_points import reached
 from tomqueue.errors import OutcomeUnknown, StoreError, StoreUnavailable
 from tomqueue.store.links import Links
 
@@ -136,7 +137,9 @@ class Transactions(ABC):
             self._begin(link)
             result = work(link)
             committing = True
+            reached("store.before_commit")
             link.commit()
+            reached("store.after_commit")
         except BaseException as error:
             if isinstance(error, Exception) and self._is_broken(error):
                 self._links.drop()

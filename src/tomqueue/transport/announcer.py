@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from tomqueue.crash_points import reached
 from tomqueue.errors import OutcomeUnknown
 from tomqueue.job import checksum_of
 from tomqueue.service import boot_time
@@ -82,7 +83,9 @@ class Announcer:
 
     def _publish(self, rows: Sequence[AnnouncedRow]) -> None:
         if rows:
+            reached("announce.after_commit")
             self._publisher.publish([news_of(row) for row in rows])
+            reached("announce.after_publish")
             self._queues.update(row.queue for row in rows)
 
 

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
+from tomqueue.crash_points import reached
 from tomqueue.errors import ClaimLost, Discard, Parked, Verdict
 from tomqueue.events import Events
 from tomqueue.job import Claimed
@@ -77,6 +78,7 @@ class Claim:
 
     def _succeeded(self, attempt: Attempt) -> None:
         job = attempt.job
+        reached("worker.after_job")
         ended = Ended(job=job, ending=Delete(job.id, job.token), event="job.finished")
         if attempt.committed:
             self._claims.committed(ended)

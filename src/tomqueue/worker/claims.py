@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from operator import itemgetter
 
+from tomqueue.crash_points import reached
 from tomqueue.errors import OutcomeUnknown
 from tomqueue.events import Events
 from tomqueue.job import Claimed, checksum_of
@@ -79,6 +80,8 @@ class Claims:
             self._endings.put_back(ended, error)
             self._did_not_claim(recorded, token, error)
             raise
+        if claimed:
+            reached("worker.after_claim")
         # what lost its news is found again by its stamp: nothing needs to be published
         self._add([Work(row, keeps_place=want.before is not None) for row in claimed])
         # an attempt of the transaction that was rolled back and tried again may have chosen others
@@ -102,6 +105,7 @@ class Claims:
             self._endings.put_back(ended, error)
             self._did_not_claim(ids, token, error)
             raise
+        reached("worker.after_claim")
         self._endings.settled(ended, held)
         refused = {job: answer for job, answer in answers.items() if isinstance(answer, Answer)}
         self._forget(list(refused))  # one that we hold already (the same news twice) stays on the board
@@ -167,6 +171,8 @@ class Claims:
             heapq.heapify(self._waiting)
         for _, _, work in sorted(gone, key=itemgetter(0, 1)):
             self.put_back(work)
+        if gone:
+            reached("worker.in_give_back")
         self.flush()
 
     def take_returned(self) -> list[Delivery]:

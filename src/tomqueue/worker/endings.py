@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tomqueue.crash_points import reached
 from tomqueue.errors import OutcomeUnknown, StoreError, StoreUnavailable
 from tomqueue.events import Events
 from tomqueue.job import Claimed
@@ -87,6 +88,8 @@ class Endings:
 
     def settled(self, ended: Sequence[Ended], held: Sequence[bool]) -> None:
         """Take note of what was committed; ``held`` says for each whether its row was still ours."""
+        if ended:
+            reached("worker.after_finish")
         self._forget([one.job.id for one in ended])
         if deliveries := [one.delivery for one in ended if one.delivery is not None]:
             with self._lock:
@@ -130,6 +133,7 @@ class Endings:
         if not self._waiting or boot_time() - self._since < older_than:
             return
         ended = self.take_out()
+        reached("worker.before_flush")
         try:
             held = self._store.finish([one.ending for one in ended])
         except StoreError as error:

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 
+from tomqueue.crash_points import reached
 from tomqueue.service import boot_time
 from tomqueue.store.base import Answer, Store
 from tomqueue.transport.base import Consumer, Delivery, Notification
@@ -104,6 +105,7 @@ class Intake:
     def requeue_returned(self) -> None:
         """Give back the news of the rows that are given back by now."""
         for delivery in reversed(self._claims.take_returned()):  # each goes to the head of its queue
+            reached("worker.before_requeue")
             self._requeue(delivery)
         self._unannounce(self._consumer.doubtful())
 
@@ -202,8 +204,11 @@ class Intake:
         while not self._halt.is_set() and (below == ALL or self._has_arrived(below)):
             deliveries = self._again() or self._consumer.receive(min(self._batch.size(), self._board.room))
             self._lost.heard(deliveries)
-            found = self._claim(deliveries) if deliveries else 0
-            if found or not deliveries:
+            if not deliveries:
+                return 0
+            reached("worker.after_delivery")
+            found = self._claim(deliveries)
+            if found:
                 return found
         return 0
 

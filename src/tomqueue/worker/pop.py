@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from tomqueue.crash_points import reached
 from tomqueue.errors import Retry
 from tomqueue.worker.attempt import Attempt
 from tomqueue.worker.finish import Policy
@@ -34,6 +35,7 @@ class Pop:
         if isinstance(work, Handling):
             return self._handle(attempt, work, proceed)
         attempt.work = work
+        reached("worker.before_start")
         job = work.claimed
         # from here on the job is charged if the process dies: reading its arguments may run the application's code
         attempt.slot.occupy(job, self._longest, (job.max_attempts or self._attempts) - job.attempts)

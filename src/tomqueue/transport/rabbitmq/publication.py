@@ -13,6 +13,7 @@ from typing import Any
 
 from pika.spec import Basic
 
+from tomqueue.crash_points import reached
 from tomqueue.reporting import Reporting
 from tomqueue.service import boot_time
 from tomqueue.settings import Settings
@@ -229,6 +230,7 @@ class Publication:
     def _confirmed(self, channel: Any, frame: Any) -> None:
         if channel is not self._channel:
             return
+        reached("publish.before_confirm")
         method = frame.method
         tags = [method.delivery_tag]
         if method.multiple:
