@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format bench clean servers
+.PHONY: help run test check format bench faults clean servers
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,10 @@ format: .venv/installed-dev ## fix what the linter can fix and format the code
 
 bench: .venv/installed-dev ## run the benchmarks
 	$(BIN)/python benchmarks/bench.py
+
+# ARGS goes to it: make faults ARGS="--runs 1 --only 'kill at worker'"
+faults: .venv/installed-dev ## break everything on every database, write the table of the guarantees
+	$(BIN)/python -m tests.faults $(ARGS)
 
 clean: ## remove .venv and everything generated
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*

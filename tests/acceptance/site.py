@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -102,22 +102,64 @@ def grow(megabytes: int):
 """
 
 
-class Site:
+class Installed:
+    """The installed command, in a folder and an environment."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.folder = folder
+        self.environment = environment
+
+    def command(self, *words: str) -> list[str]:
+        return [str(Path(sys.executable).with_name("tomqueue")), *words]
+
+    def run(self, *words: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
+        """Run the command to its end."""
+        return subprocess.run(
+            self.command(*words), cwd=self.folder, env=self.environment, text=True, capture_output=True,
+            timeout=PATIENCE * 2, check=check,
+        )  # fmt: skip
+
+    @contextmanager
+    def started(self, *words: str, **more: str) -> Iterator["Running"]:
+        """Start the command with ``more`` in its environment; end it, whatever happens, when the block is left."""
+        with self.launched(self.command(*words), **more) as running:
+            yield running
+
+    @contextmanager
+    def launched(self, command: list[str], **more: str) -> Iterator["Running"]:
+        """Start any program so."""
+        log = self.folder / f"log-{time.monotonic_ns()}.txt"
+        with log.open("w") as file:
+            process = subprocess.Popen(
+                command, cwd=self.folder, env={**self.environment, **more}, stdout=file, stderr=subprocess.STDOUT
+            )
+        try:
+            yield Running(process, log)
+        except BaseException:
+            print(log.read_text())  # pytest shows it with the failure
+            raise
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+
+class Site(Installed):
     """The folder, the environment and the command of one user."""
 
     def __init__(self, folder: Path, database_url: str, *, more: str = "", **settings: Any) -> None:
-        self.folder = folder
         self.out = folder / "out.txt"
         self.out.touch()
         self.module = folder / "site_app.py"
         self.module.write_text(APP + more)
-        self.environment = {
+        environment = {
             **os.environ,
             "TOMQUEUE_APP": "site_app:tq",
             "TOMQUEUE_DATABASE_URL": database_url,
             "SITE_OUT": str(self.out),
-            **{f"TOMQUEUE_{name.upper()}": str(value) for name, value in settings.items()},
+            **environment_of(settings),
         }
+        super().__init__(folder, environment)
         broker = {name: settings[name] for name in ("broker_url", "prefix", "queue_type") if name in settings}
         self.tq = TomQueue(database_url, **broker)
         self.tq.job(name="note")(note)
@@ -132,34 +174,6 @@ class Site:
         """Enqueue a job of the application by its name; return its id."""
         definition: Any = self.tq.registry.find(name)
         return int(definition.using(**overrides).enqueue(*arguments).id)
-
-    def command(self, *words: str) -> list[str]:
-        return [str(Path(sys.executable).with_name("tomqueue")), *words]
-
-    def run(self, *words: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
-        """Run the command to its end."""
-        return subprocess.run(
-            self.command(*words), cwd=self.folder, env=self.environment, text=True, capture_output=True,
-            timeout=PATIENCE * 2, check=check,
-        )  # fmt: skip
-
-    @contextmanager
-    def started(self, *words: str) -> Iterator["Running"]:
-        """Start the command; end it, whatever happens, when the block is left."""
-        log = self.folder / f"log-{time.monotonic_ns()}.txt"
-        with log.open("w") as file:
-            process = subprocess.Popen(
-                self.command(*words), cwd=self.folder, env=self.environment, stdout=file, stderr=subprocess.STDOUT
-            )
-        try:
-            yield Running(process, log)
-        except BaseException:
-            print(log.read_text())  # pytest shows it with the failure
-            raise
-        finally:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
 
     def lines(self, start: str = "") -> list[str]:
         """Return what jobs wrote, in order."""
@@ -211,6 +225,11 @@ def wait_until(condition: Callable[[], bool], what: str, patience: float = PATIE
     while not condition():
         assert time.monotonic() < until, f"waited in vain for {what}"
         time.sleep(0.01)
+
+
+def environment_of(settings: Mapping[str, object]) -> dict[str, str]:
+    """Return settings as the environment of a process."""
+    return {f"TOMQUEUE_{name.upper()}": str(value) for name, value in settings.items()}
 
 
 def is_alive(pid: int) -> bool:

@@ -1,0 +1,124 @@
+"""``make faults``: every fault on every setup, several times; then the table in docs/explanation/guarantees.md.
+
+``--only kill --runs 1`` runs a part and prints its table, without writing it.
+"""
+
+import argparse
+import platform
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pika
+from sqlalchemy import create_engine, text
+
+from tests.faults.running import Result, run_once
+from tests.faults.scenario import Scenario, all_scenarios
+from tests.faults.table import PAGE, insert, table
+from tests.faults.world import DEFAULT_TIMES, SHORT_TIMES, Setup
+from tests.rabbitmq_server import rabbitmq, rabbitmq_url_of_session
+from tests.servers import mariadb, postgres
+
+__all__ = ["main"]
+
+SERVERS: Mapping[str, Callable[[], AbstractContextManager[Any]]] = {
+    "postgres_server": postgres,
+    "mariadb_server": mariadb,
+    "rabbitmq_server": rabbitmq_url_of_session,
+    "node": rabbitmq,
+}
+"""By the names of their fixtures in tests/conftest.py."""
+
+
+class Ground:
+    """Servers that start when they are first asked for, and end with the block."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._running: dict[str, Any] = {}
+
+    def __call__(self, name: str) -> Any:
+        """Return a server by its name, running."""
+        if name not in self._running:
+            self._running[name] = self._stack.enter_context(SERVERS[name]())
+        return self._running[name]
+
+    def versions(self) -> str:
+        """Return the versions of what ran."""
+        found = [f"Python {platform.python_version()}", f"SQLite {sqlite3.sqlite_version}"]
+        for name, title, query in (
+            ("postgres_server", "PostgreSQL", "SHOW server_version"),
+            ("mariadb_server", "MariaDB", "SELECT version()"),
+        ):
+            if name in self._running:
+                with create_engine(self._running[name]).connect() as connection:
+                    found.append(f"{title} {str(connection.execute(text(query)).scalar()).split()[0]}")
+        if "rabbitmq_server" in self._running:
+            with pika.BlockingConnection(pika.URLParameters(self._running["rabbitmq_server"])) as connection:
+                version = connection._impl.server_properties["version"]
+                found.append(f"RabbitMQ {version.decode() if isinstance(version, bytes) else version}")
+        return ", ".join(found)
+
+
+def planned(options: argparse.Namespace) -> Iterator[tuple[Scenario, Setup, int]]:
+    """Return every run: scenario, setup, seed."""
+    seeds = count(options.seed)
+    for scenario in all_scenarios():
+        for setup in scenario.setups:
+            if options.only in f"{scenario.name} on {setup}":
+                yield from ((scenario, setup, next(seeds)) for _ in range(options.runs))
+
+
+def run_all(options: argparse.Namespace, ground: Ground) -> tuple[list[Result], list[str]]:
+    """Run what is planned; return the results, and what went wrong."""
+    times = SHORT_TIMES if options.short_times else DEFAULT_TIMES
+    results, wrong = [], []
+    for scenario, setup, seed in planned(options):
+        what = f"{scenario.name} on {setup} (seed {seed})"
+        with tempfile.TemporaryDirectory(prefix="tomqueue-faults-") as folder:
+            try:
+                result = run_once(scenario, setup, ground, Path(folder), seed=seed, times=times)
+            except Exception as error:  # noqa: BLE001 - the other runs go on, and this one is told
+                wrong.append(f"{what}: {type(error).__name__}: {error}")
+                print(wrong[-1], flush=True)
+                continue
+        print(result, flush=True)
+        results.append(result)
+        if result.wrong:
+            wrong.append(f"{what}: {result.wrong}")
+    return results, wrong
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the matrix, write the table; return 1 when a promise was broken."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--runs", type=int, default=3, help="of each fault on each setup")
+    parser.add_argument("--only", default="", help="what must be in 'fault on setup'; the table is then only printed")
+    parser.add_argument("--seed", type=int, default=int(time.time()), help="of the first run; each next one adds one")
+    parser.add_argument("--short-times", action="store_true", help="leases of 3 s instead of 20 s")
+    options = parser.parse_args(arguments)
+    with ExitStack() as stack:
+        ground = Ground(stack)
+        results, wrong = run_all(options, ground)
+        leases = "leases of 3 s" if options.short_times else "the default times"
+        about = (
+            f'{datetime.now(UTC):%Y-%m-%d}, `make faults ARGS="--runs {options.runs} --seed {options.seed}"`, '
+            f"with {leases}; {ground.versions()}."
+        )
+    shown = table(results, about)
+    print(shown)
+    if not options.only:
+        PAGE.write_text(insert(PAGE.read_text(), shown))
+    print(*(f"WRONG: {one}" for one in wrong), sep="\n")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,67 @@
+"""Runs a scenario once, and says what it showed. The short selection and the whole matrix share this."""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.faults.checker import Counts, check, recoveries
+from tests.faults.scenario import Scenario
+from tests.faults.world import Setup, World
+from tests.rabbitmq_server import delete_names
+from tests.servers import fresh_database
+
+__all__ = ["Result", "run_once"]
+
+Find = Callable[[str], Any]
+"""Gives a running server by the name of its fixture in tests/conftest.py."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What one run showed."""
+
+    scenario: Scenario
+    setup: Setup
+    seed: int
+    counts: Counts
+    recoveries: list[float]
+
+    @property
+    def wrong(self) -> dict[str, int]:
+        """What must not be, by name; empty when all promises held."""
+        scenario, counts = self.scenario, self.counts
+        wrong = counts.wrong(may_overlap=scenario.may_overlap, may_restart=scenario.may_restart)
+        if counts.duplicated > scenario.most_duplicates:
+            wrong["duplicated"] = counts.duplicated
+        return wrong
+
+    def __str__(self) -> str:
+        waits = ", ".join(f"{seconds:.2f} s" for seconds in self.recoveries) or "nobody waited"
+        return f"{self.scenario.name} on {self.setup} (seed {self.seed}): {self.counts}; recovery {waits}"
+
+
+def run_once(
+    scenario: Scenario, setup: Setup, find: Find, folder: Path, *, seed: int, times: Mapping[str, float]
+) -> Result:
+    """Run a scenario in a world of its own, to its end."""
+    with ExitStack() as stack:
+        broker_url = find("rabbitmq_server") if setup.broker else None
+        url = database_url(setup, find, folder, stack)
+        world = World(folder, setup, (url, broker_url), times=times, seed=seed)
+        if broker_url is not None:
+            stack.callback(delete_names, broker_url, world.prefix)
+        stack.enter_context(world)
+        scenario.run(world)
+        world.finish()
+        events = world.ledger.read()
+        counts = check(events, world.effects(), scenario.unknown)
+        return Result(scenario=scenario, setup=setup, seed=seed, counts=counts, recoveries=recoveries(events))
+
+
+def database_url(setup: Setup, find: Find, folder: Path, stack: ExitStack) -> str:
+    """Make an empty database."""
+    if setup.database == "sqlite":
+        return f"sqlite:///{folder / 'jobs.db'}"
+    return stack.enter_context(fresh_database(find(f"{setup.database}_server")))

@@ -1,0 +1,178 @@
+"""A small world to break: one database, a broker or none, supervisors, producers; and the ledger of what happened."""
+
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any, Self
+
+import msgspec
+from sqlalchemy import text
+
+from tests.acceptance.site import Installed, Running, environment_of, wait_until
+from tests.faults.ledger import EFFECTS, LEDGER, Ledger, What
+from tests.faults.load import Load
+from tomqueue import TomQueue
+from tomqueue.crash_points import VARIABLE
+from tomqueue.service import boot_time
+from tomqueue.store.migrate import migrate
+
+__all__ = ["DEFAULT_TIMES", "SHORT_TIMES", "Crash", "Setup", "World"]
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 90.0
+"""Seconds until everything must have run; a run in which nothing is lost is done long before."""
+LONG_ENOUGH = 0.05
+SHORT_TIMES: Mapping[str, float] = {"heartbeat": 0.5, "lease": 3, "grace": 5}
+DEFAULT_TIMES: Mapping[str, float] = {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """Which servers a world is on."""
+
+    database: str
+    """``sqlite``, ``postgres`` or ``mariadb``."""
+    broker: bool
+
+    def __str__(self) -> str:
+        return f"{self.database}{'+rabbitmq' if self.broker else ''}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crash:
+    """The process that first reaches a point so many times dies there."""
+
+    point: str
+    times: int = 1
+
+
+class World:
+    """One run's servers and processes. Leaving the block ends every process."""
+
+    def __init__(
+        self, folder: Path, setup: Setup, addresses: tuple[str, str | None], *, times: Mapping[str, float], seed: int
+    ) -> None:
+        database_url, broker_url = addresses
+        self.setup = setup
+        self.random = Random(seed)
+        self.prefix = f"faults-{secrets.token_hex(6)}"
+        self.ledger = Ledger(folder / "ledger")
+        self._folder = folder
+        self._producers: list[Running] = []
+        self._supervisors: list[Running] = []
+        self._stack = ExitStack()
+        broker = {} if broker_url is None else {"broker_url": broker_url, "prefix": self.prefix}
+        environment = {
+            **os.environ, "PYTHONPATH": str(ROOT), "TOMQUEUE_APP": "tests.faults.application:tq",
+            LEDGER: str(self.ledger.path), "TOMQUEUE_DATABASE_URL": database_url,
+            **environment_of({**times, **broker}),
+        }  # fmt: skip
+        self._installed = Installed(folder, environment)
+        self._tq = TomQueue(database_url)
+
+    def __enter__(self) -> Self:
+        self._stack.__enter__()
+        self._stack.callback(self._tq.close)
+        self._stack.callback(self.ledger.close)
+        bare = self._tq.bare_store()
+        migrate(bare.engine, bare.tables)
+        with bare.engine.execution_options(tomqueue_write=True).begin() as connection:
+            connection.execute(text(f"CREATE TABLE {EFFECTS} (job_key VARCHAR(64))"))
+        bare.close()
+        return self
+
+    def __exit__(self, *error: Any) -> None:  # noqa: PYI036 - passed on as it is
+        self._stack.__exit__(*error)
+
+    # Processes ----------------------------------------------------------------------------------------
+
+    def supervisor(self, *, processes: int = 2, crash: Crash | None = None, **more: str) -> Running:
+        """Start the installed command with workers (and, with a broker, a deferred process)."""
+        return self._launch(self._installed.command("run", "-p", str(processes)), self._supervisors, crash, more)
+
+    def producer(self, load: Load, crash: Crash | None = None, **more: str) -> Running:
+        """Start a process that enqueues."""
+        command = [sys.executable, "-m", "tests.faults.producer", msgspec.json.encode(load).decode()]
+        return self._launch(command, self._producers, crash, more)
+
+    def load(self, jobs: int, **options: Any) -> Load:
+        """Make up a load with a seed and a name of its own."""
+        number = len(self._producers)
+        return Load(name=f"p{number}", seed=self.random.randrange(2**32), jobs=jobs, **options)
+
+    def _launch(
+        self, command: list[str], among: list[Running], crash: Crash | None, more: Mapping[str, str]
+    ) -> Running:
+        plan = {} if crash is None else {VARIABLE: f"{crash.point}:{crash.times}@{self._mark(crash)}"}
+        running = self._stack.enter_context(self._installed.launched(command, **plan, **more))
+        among.append(running)
+        return running
+
+    # Faults -------------------------------------------------------------------------------------------
+
+    def crashed(self, crash: Crash) -> int:
+        """Wait until somebody died there; note the fault at that moment, and return who it was."""
+        mark = self._mark(crash)
+        wait_until(lambda: mark.exists() and mark.read_text().endswith("\n"), f"a crash at {crash}", PATIENCE)
+        moment, pid = mark.read_text().split()
+        self.ledger.write(What.FAULT, crash.point, time=float(moment))
+        return int(pid)
+
+    def kill(self, *pids: int, what: str) -> None:
+        """Kill processes at one moment, as far as that can be done: none of them can react to another's death."""
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        self.ledger.write(What.FAULT, what.replace(" ", "-"))
+        for pid in reversed(pids):
+            os.kill(pid, signal.SIGKILL)
+
+    def long_runner(self, among: Callable[[], Sequence[int]] | None = None) -> int:
+        """Wait until a process (one of ``among``) has run a job for a moment already, and return it."""
+        found: list[int] = []
+
+        def look() -> bool:
+            now = boot_time()
+            runs = {event.pid: event for event in self.ledger.read() if event.what in {What.STARTED, What.FINISHED}}
+            found[:] = [
+                pid
+                for pid, event in runs.items()
+                if event.what is What.STARTED and now - event.time > LONG_ENOUGH and (not among or pid in among())
+            ]
+            return bool(found)
+
+        wait_until(look, "a job that runs for a while", PATIENCE)
+        return found[0]
+
+    # The end ------------------------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """Wait until the producers are through and no job is left; then drain the supervisors that live."""
+        for producer in self._producers:
+            producer.process.wait(PATIENCE)
+        try:
+            wait_until(lambda: self._tq.jobs.count() == 0, "no jobs left", PATIENCE)
+        except AssertionError:
+            print(*self._left(), sep="\n")
+            raise
+        alive = [one for one in self._supervisors if one.process.poll() is None]
+        for supervisor in alive:
+            supervisor.send(signal.SIGTERM)
+        for supervisor in alive:
+            assert supervisor.wait() == 0, supervisor.log
+
+    def effects(self) -> list[str]:
+        """Return the keys that atomic jobs left in the database."""
+        with self._tq.tools().store.reading() as connection:
+            return list(connection.execute(text(f"SELECT job_key FROM {EFFECTS}")).scalars())
+
+    def _left(self) -> list[str]:
+        return [f"job {job.id} {job.state} {job.arguments} {job.last_error}" for job in self._tq.jobs.list(limit=10)]
+
+    def _mark(self, crash: Crash) -> Path:
+        return self._folder / f"crashed-{crash.point}-{crash.times}"
