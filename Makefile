@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format bench faults clean servers
+.PHONY: help run test check format bench faults soak clean servers
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,10 @@ bench: .venv/installed-dev ## run the benchmarks
 # ARGS goes to it: make faults ARGS="--runs 1 --only 'kill at worker'"
 faults: .venv/installed-dev ## break everything on every database, write the table of the guarantees
 	$(BIN)/python -m tests.faults $(ARGS)
+
+# MINUTES=10, and ARGS for the rest: make soak ARGS="--database mariadb --without-broker --seed 7"
+soak: .venv/installed-dev ## break things at random under load, check that nothing is lost and nothing grows
+	$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),10) $(ARGS)
 
 clean: ## remove .venv and everything generated
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*

@@ -4,67 +4,22 @@
 """
 
 import argparse
-import platform
-import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import Any
 
-import pika
-from sqlalchemy import create_engine, text
-
+from tests.faults.ground import Ground
 from tests.faults.running import Result, run_once
 from tests.faults.scenario import Scenario, all_scenarios
 from tests.faults.table import PAGE, insert, table
 from tests.faults.world import DEFAULT_TIMES, SHORT_TIMES, Setup
-from tests.rabbitmq_server import rabbitmq, rabbitmq_url_of_session
-from tests.servers import mariadb, postgres
 
 __all__ = ["main"]
-
-SERVERS: Mapping[str, Callable[[], AbstractContextManager[Any]]] = {
-    "postgres_server": postgres,
-    "mariadb_server": mariadb,
-    "rabbitmq_server": rabbitmq_url_of_session,
-    "node": rabbitmq,
-}
-"""By the names of their fixtures in tests/conftest.py."""
-
-
-class Ground:
-    """Servers that start when they are first asked for, and end with the block."""
-
-    def __init__(self, stack: ExitStack) -> None:
-        self._stack = stack
-        self._running: dict[str, Any] = {}
-
-    def __call__(self, name: str) -> Any:
-        """Return a server by its name, running."""
-        if name not in self._running:
-            self._running[name] = self._stack.enter_context(SERVERS[name]())
-        return self._running[name]
-
-    def versions(self) -> str:
-        """Return the versions of what ran."""
-        found = [f"Python {platform.python_version()}", f"SQLite {sqlite3.sqlite_version}"]
-        for name, title, query in (
-            ("postgres_server", "PostgreSQL", "SHOW server_version"),
-            ("mariadb_server", "MariaDB", "SELECT version()"),
-        ):
-            if name in self._running:
-                with create_engine(self._running[name]).connect() as connection:
-                    found.append(f"{title} {str(connection.execute(text(query)).scalar()).split()[0]}")
-        if "rabbitmq_server" in self._running:
-            with pika.BlockingConnection(pika.URLParameters(self._running["rabbitmq_server"])) as connection:
-                version = connection._impl.server_properties["version"]
-                found.append(f"RabbitMQ {version.decode() if isinstance(version, bytes) else version}")
-        return ", ".join(found)
 
 
 def planned(options: argparse.Namespace) -> Iterator[tuple[Scenario, Setup, int]]:

@@ -69,6 +69,10 @@ class Ledger:
         """Return how many events of a kind there are."""
         return self.path.read_text().count(f"\n{what} ") + self.path.read_text().startswith(f"{what} ")
 
+    def has(self, what: What, key: str) -> bool:
+        """Say whether there is such an event of a key."""
+        return f"{what} {key} " in self.path.read_text()
+
     def close(self) -> None:
         """Write no more."""
         os.close(self._descriptor)

@@ -11,9 +11,11 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     """Start of its keys."""
     seed: int
-    jobs: int
-    """It stops when it has tried so many, or a few more."""
-    pause: float = 0.008
+    jobs: int = 10**12
+    """It stops when it has tried so many, or a few more; or at SIGTERM."""
+    warm: bool = True
+    """Whether its first job must have started before it goes on: else there is a backlog when the workers come."""
+    pause: float = 0.025
     """Between two transactions."""
     seconds: float = 0.0
     """What a usual job takes."""

@@ -3,10 +3,12 @@
 ``python -m tests.faults.producer LOAD`` with a Load as JSON. What it does follows from the load's seed.
 """
 
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from random import Random
+from types import FrameType
 
 import msgspec
 from sqlalchemy.exc import DBAPIError
@@ -22,6 +24,7 @@ from tomqueue.service import boot_time
 __all__ = ["Producer"]
 
 BULK = 20
+LOOK_EVERY = 0.02
 AFTER_TROUBLE = 0.1
 """Seconds until the next try when the database is away."""
 
@@ -33,6 +36,7 @@ class Producer:
         self._load = load
         self._random = Random(load.seed)
         self._tried = 0
+        self._stopped = False
         self._engine = tq.tools().store.engine.execution_options(tomqueue_write=True)
         self._steps: dict[Callable[[], None], float] = {
             self._alone: 10,
@@ -42,9 +46,12 @@ class Producer:
         }
 
     def run(self) -> None:
-        """Enqueue all of it."""
+        """Enqueue all of it, or until SIGTERM."""
+        signal.signal(signal.SIGTERM, self._stop)
+        if self._load.warm:
+            self._warm_up()
         steps, weights = list(self._steps), list(self._steps.values())
-        while self._tried < self._load.jobs:
+        while self._tried < self._load.jobs and not self._stopped:
             (step,) = self._random.choices(steps, weights)
             try:
                 step()
@@ -53,6 +60,17 @@ class Producer:
                 time.sleep(AFTER_TROUBLE)
             time.sleep(self._load.pause)
         tq.close()
+
+    def _warm_up(self) -> None:
+        """Enqueue one, and wait until somebody runs it."""
+        key = f"{self._load.name}-0"
+        ledger.write(What.ENQUEUED, key)
+        self._own(lambda: plain.enqueue(key, 0.0), [key])
+        while not ledger.has(What.STARTED, key) and not self._stopped:
+            time.sleep(LOOK_EVERY)
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._stopped = True  # a flag and no Event: its lock may be held by the very code that the signal interrupts
 
     def _alone(self) -> None:
         key, prepared = self._call()

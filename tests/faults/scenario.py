@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.faults.checker import Unknown
 from tests.faults.world import Setup, World
 
-__all__ = ["DATABASES", "EVERYWHERE", "WITHOUT_BROKER", "WITH_BROKER", "Scenario", "all_scenarios"]
+__all__ = ["DATABASES", "EVERYWHERE", "WITHOUT_BROKER", "WITH_BROKER", "Scenario", "all_scenarios", "families"]
 
 DATABASES = ("sqlite", "postgres", "mariadb")
 WITH_BROKER = tuple(Setup(database=database, broker=True) for database in DATABASES)
@@ -31,7 +31,7 @@ class Scenario:
     run: Callable[[World], None]
     setups: tuple[Setup, ...] = EVERYWHERE
     selected: tuple[Setup, ...] = ()
-    """Setups of the short selection; empty leaves it to the seed."""
+    """Setups on which it is always part of the short selection; empty leaves it to the seed."""
     unknown: Unknown = Unknown.EITHER
     may_restart: bool = True
     """Whether a job may start a second time."""
@@ -41,7 +41,13 @@ class Scenario:
     """Whether two runs of a job may be under way at one moment: only where a process is frozen past its lease."""
 
 
+def families() -> dict[str, list[Scenario]]:
+    """Find the scenarios of every family, by the name of its file."""
+    paths = sorted(Path(__file__).with_name("scenarios").glob("*.py"))
+    return {path.stem: importlib.import_module(f"tests.faults.scenarios.{path.stem}").SCENARIOS for path in paths}
+
+
 def all_scenarios() -> Iterator[Scenario]:
-    """Find the scenarios of every family."""
-    for path in sorted(Path(__file__).with_name("scenarios").glob("*.py")):
-        yield from importlib.import_module(f"tests.faults.scenarios.{path.stem}").SCENARIOS
+    """Return the scenarios of all families."""
+    for scenarios in families().values():
+        yield from scenarios

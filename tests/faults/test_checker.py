@@ -129,4 +129,6 @@ def test_the_ledger_gives_back_what_was_written(tmp_path: Path) -> None:
         (What.STARTED, "a", 5.0, 2, 0.0),
     ]
     assert (ledger.count(What.STARTED), ledger.count(What.FINISHED)) == (1, 0)
+    assert ledger.has(What.STARTED, "a")
+    assert not ledger.has(What.FINISHED, "a")
     ledger.close()

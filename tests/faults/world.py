@@ -27,6 +27,8 @@ __all__ = ["DEFAULT_TIMES", "SHORT_TIMES", "Crash", "Setup", "World"]
 ROOT = Path(__file__).parents[2]
 PATIENCE = 90.0
 """Seconds until everything must have run; a run in which nothing is lost is done long before."""
+MORE = 50
+"""Jobs that are enqueued after a fault: the system goes on."""
 LONG_ENOUGH = 0.05
 SHORT_TIMES: Mapping[str, float] = {"heartbeat": 0.5, "lease": 3, "grace": 5}
 DEFAULT_TIMES: Mapping[str, float] = {}
@@ -101,10 +103,18 @@ class World:
         command = [sys.executable, "-m", "tests.faults.producer", msgspec.json.encode(load).decode()]
         return self._launch(command, self._producers, crash, more)
 
-    def load(self, jobs: int, **options: Any) -> Load:
-        """Make up a load with a seed and a name of its own."""
+    def load(self, **options: Any) -> Load:
+        """Make up a load with a seed and a name of its own; it goes on until ``stop_producers``."""
         number = len(self._producers)
-        return Load(name=f"p{number}", seed=self.random.randrange(2**32), jobs=jobs, **options)
+        return Load(name=f"p{number}", seed=self.random.randrange(2**32), **options)
+
+    def stop_producers(self, more: int = MORE) -> None:
+        """Let so many more jobs be committed, then stop those that enqueue."""
+        enough = self.ledger.count(What.COMMITTED) + more
+        wait_until(lambda: self.ledger.count(What.COMMITTED) >= enough, f"{more} more jobs", PATIENCE)
+        for producer in self._producers:
+            if producer.process.poll() is None:
+                producer.send(signal.SIGTERM)
 
     def _launch(
         self, command: list[str], among: list[Running], crash: Crash | None, more: Mapping[str, str]
@@ -153,6 +163,7 @@ class World:
 
     def finish(self) -> None:
         """Wait until the producers are through and no job is left; then drain the supervisors that live."""
+        self.stop_producers(0)
         for producer in self._producers:
             producer.process.wait(PATIENCE)
         try:

@@ -42,8 +42,8 @@ WORKER_STEPS = (
     Step(letter="W3", point="worker.before_start", most=40),
     Step(letter="W5, W7", point="worker.after_job", most=40, expected="jobs of its batch run again, uncharged"),
     Step(letter="W6", point="worker.after_finish", expected="what was committed does not run again"),
-    Step(letter="W8", point="worker.in_give_back", least=1, most=1, with_long=True),
-    Step(letter="W8", point="worker.before_requeue", least=1, most=1, only_broker=True, with_long=True),
+    Step(letter="W8", point="worker.in_give_back", least=2, most=4, with_long=True),
+    Step(letter="W8", point="worker.before_requeue", least=2, most=4, only_broker=True, with_long=True),
     Step(
         letter="W9",
         point="worker.before_flush",
@@ -54,8 +54,10 @@ WORKER_STEPS = (
     ),
     Step(letter="W", point="store.before_commit", expected="nothing of that transaction happened"),
     Step(letter="W", point="store.after_commit", expected="all of that transaction happened"),
-    Step(letter="W5", point="atomic.before_commit", least=1, expected="its writes are rolled back; it runs again"),
-    Step(letter="W6", point="atomic.after_commit", least=1, expected="its effect is there once"),
+    Step(
+        letter="W5", point="atomic.before_commit", least=1, most=8, expected="its writes are rolled back; it runs again"
+    ),
+    Step(letter="W6", point="atomic.after_commit", least=1, most=8, expected="its effect is there once"),
 )
 ANNOUNCER_STEPS = (
     Step(
@@ -91,8 +93,9 @@ def worker_dies(step: Step) -> Callable[[World], None]:
     def run(world: World) -> None:
         crash = crash_of(world, step)
         world.supervisor(crash=crash)
-        world.producer(world.load(250, long_every=50 if step.with_long else 0, long=LONG))
+        world.producer(world.load(long_every=60 if step.with_long else 0, long=LONG))
         world.crashed(crash)
+        world.stop_producers()
 
     return run
 
@@ -103,9 +106,10 @@ def producer_dies(step: Step) -> Callable[[World], None]:
     def run(world: World) -> None:
         crash = crash_of(world, step)
         world.supervisor()
-        world.producer(world.load(150))
-        world.producer(world.load(150), crash)
+        world.producer(world.load())
+        world.producer(world.load(), crash)
         world.crashed(crash)
+        world.stop_producers()
 
     return run
 
@@ -113,8 +117,9 @@ def producer_dies(step: Step) -> Callable[[World], None]:
 def in_its_job(world: World) -> None:
     """Kill a worker while its job runs (W4)."""
     world.supervisor()
-    world.producer(world.load(150, long_every=30, long=LONG))
+    world.producer(world.load(long_every=60, long=LONG))
     world.kill(world.long_runner(), what="worker in a job")
+    world.stop_producers()
 
 
 def supervisor_alone(world: World) -> None:
@@ -127,14 +132,43 @@ def whole_host(world: World) -> None:
     kill_one_of_two(world, with_children=True)
 
 
+def dies_when_a_child_dies(point: str) -> Callable[[World], None]:
+    """Return the run in which a supervisor dies while it sees to a dead child's jobs; another one is there (V)."""
+
+    def run(world: World) -> None:
+        crash = Crash(point=point)
+        world.supervisor(processes=1)
+        victim = world.supervisor(processes=1, crash=crash)
+        world.producer(world.load(long_every=60, long=LONG))
+        world.kill(world.long_runner(among=victim.children), what="its child")
+        world.crashed(crash)
+        world.stop_producers()
+
+    return run
+
+
+def reaper_dies(world: World) -> None:
+    """Kill a host, then the supervisor that takes over its leases before it frees a job (R1); a third one comes."""
+    crash = Crash(point="sweep.after_bury")
+    world.supervisor(processes=1, crash=crash)
+    victim = world.supervisor(processes=1)
+    world.producer(world.load(long_every=60, long=LONG))
+    world.long_runner(among=victim.children)
+    world.kill(victim.process.pid, *victim.children(), what="whole host")
+    world.crashed(crash)
+    world.supervisor(processes=1)
+    world.stop_producers()
+
+
 def kill_one_of_two(world: World, *, with_children: bool) -> None:
     """Kill a supervisor when its worker runs a job, so that somebody waits for its lease to end."""
     world.supervisor(processes=1)
     victim = world.supervisor(processes=1)
-    world.producer(world.load(150, long_every=30, long=LONG))
+    world.producer(world.load(long_every=60, long=LONG))
     world.long_runner(among=victim.children)
     children = victim.children() if with_children else []
     world.kill(victim.process.pid, *children, what="whole host" if with_children else "supervisor")
+    world.stop_producers()
 
 
 def of_worker(step: Step) -> Scenario:
@@ -170,5 +204,16 @@ SCENARIOS = [
     Scenario(
         name="kill a whole host", promise="1, 3, 4, 5", expected="another supervisor frees its jobs",
         bound=HOST + LONG, run=whole_host,
+    ),
+    *(
+        Scenario(
+            name=f"kill at {point}", promise="1, 3, 4, 5", expected="another supervisor frees the dead child's jobs",
+            bound=HOST + LONG, run=dies_when_a_child_dies(point),
+        )
+        for point in ("supervisor.before_free", "supervisor.before_hand_over")
+    ),
+    Scenario(
+        name="kill at sweep.after_bury", promise="1, 3, 4, 5", expected="a third supervisor frees the jobs",
+        bound=2 * HOST + LONG, run=reaper_dies,
     ),
 ]  # fmt: skip
