@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
+from random import Random
 
 from tests.faults.ground import Ground
 from tests.faults.running import Result, run_once
@@ -23,12 +24,23 @@ __all__ = ["main"]
 
 
 def planned(options: argparse.Namespace) -> Iterator[tuple[Scenario, Setup, int]]:
-    """Return every run: scenario, setup, seed."""
+    """Return every run: scenario, setup, seed. With ``--minutes`` in the order of chance, until that time is over."""
     seeds = count(options.seed)
-    for scenario in all_scenarios():
-        for setup in scenario.setups:
-            if options.only in f"{scenario.name} on {setup}":
-                yield from ((scenario, setup, next(seeds)) for _ in range(options.runs))
+    pairs = [
+        (scenario, setup)
+        for scenario in all_scenarios()
+        for setup in scenario.setups
+        if options.only in f"{scenario.name} on {setup}"
+    ]
+    if options.minutes is None:
+        yield from ((*pair, next(seeds)) for pair in pairs for _ in range(options.runs))
+        return
+    until, random = time.monotonic() + 60 * options.minutes, Random(options.seed)
+    while pairs:
+        for pair in random.sample(pairs, len(pairs)):
+            if time.monotonic() > until:
+                return
+            yield *pair, next(seeds)
 
 
 def run_all(options: argparse.Namespace, ground: Ground) -> tuple[list[Result], list[str]]:
@@ -55,6 +67,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the matrix, write the table; return 1 when a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--runs", type=int, default=3, help="of each fault on each setup")
+    parser.add_argument("--minutes", type=float, help="in place of --runs: draw from them until the time is over")
     parser.add_argument("--only", default="", help="what must be in 'fault on setup'; the table is then only printed")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of the first run; each next one adds one")
     parser.add_argument("--short-times", action="store_true", help="leases of 3 s instead of 20 s")
@@ -62,17 +75,22 @@ def main(arguments: Sequence[str]) -> int:
     with ExitStack() as stack:
         ground = Ground(stack)
         results, wrong = run_all(options, ground)
-        leases = "leases of 3 s" if options.short_times else "the default times"
-        about = (
-            f'{datetime.now(UTC):%Y-%m-%d}, `make faults ARGS="--runs {options.runs} --seed {options.seed}"`, '
-            f"with {leases}; {ground.versions()}."
-        )
+        about = about_runs(options, ground.versions())
+    order = [scenario.name for scenario in all_scenarios()]
+    results.sort(key=lambda result: (order.index(result.scenario.name), result.setup.broker))
     shown = table(results, about)
     print(shown)
     if not options.only:
         PAGE.write_text(insert(PAGE.read_text(), shown))
     print(*(f"WRONG: {one}" for one in wrong), sep="\n")
     return 1 if wrong else 0
+
+
+def about_runs(options: argparse.Namespace, versions: str) -> str:
+    """Return the line above the table: when, with which command, on what."""
+    much = f"--runs {options.runs}" if options.minutes is None else f"--minutes {options.minutes:g}"
+    arguments = f"{much} --seed {options.seed}{' --short-times' if options.short_times else ''}"
+    return f'{datetime.now(UTC):%Y-%m-%d}, `make faults ARGS="{arguments}"`; {versions}.'
 
 
 if __name__ == "__main__":

@@ -4,7 +4,11 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import product
+
+from pika.exceptions import ChannelClosedByBroker
 
 from tests.acceptance.site import Running, is_alive, wait_until
 from tests.faults.world import World
@@ -115,9 +119,9 @@ def purge(soaked: Soaked) -> None:
     """Throw all news away."""
     assert soaked.broker is not None
     topology = Topology(soaked.world.prefix)
-    with raw_channel(soaked.broker.url) as channel:
-        for queue in QUEUES:
-            for rank in PRIORITIES:
+    for queue, rank in product(QUEUES, PRIORITIES):
+        with suppress(ChannelClosedByBroker):  # nobody has declared that one yet
+            with raw_channel(soaked.broker.url) as channel:
                 channel.queue_purge(topology.queue(queue, rank))
 
 

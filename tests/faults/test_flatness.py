@@ -16,7 +16,7 @@ def series(samples: Sequence[float], unit: str = "MB") -> Series:
 def test_a_leak_is_seen() -> None:
     """Steady growth of memory; a descriptor for each fault."""
     assert not series([50 + number for number in range(40)]).is_flat
-    assert not series([20 + number // 4 for number in range(60)], "descriptors").is_flat
+    assert not series([20 + number // 4 for number in range(120)], "descriptors").is_flat
 
 
 def test_warming_up_and_peaks_are_no_leak() -> None:
