@@ -36,7 +36,9 @@ def row(group: Sequence[Result]) -> str:
     scenario = group[0].scenario
     databases = ", ".join(SHOWN[name] for name in dict.fromkeys(one.setup.database for one in group))
     waits = sorted(seconds for one in group for seconds in one.recoveries)
-    p50, longest = (f"{median(waits):.2f} s", f"{waits[-1]:.2f} s") if waits else ("none", "none")
+    p50, longest = (
+        (shown(median(waits), scenario.bound), shown(waits[-1], scenario.bound)) if waits else ("none", "none")
+    )
     counts = [one.counts for one in group]
     cells = (
         scenario.name, databases, "RabbitMQ" if group[0].setup.broker else "none", len(group),
@@ -44,6 +46,11 @@ def row(group: Sequence[Result]) -> str:
         sum(one.duplicated for one in counts), p50, longest, f"{scenario.bound:g} s",
     )  # fmt: skip
     return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def shown(seconds: float, bound: float) -> str:
+    """Return a recovery, bold when it took longer than it may."""
+    return f"**{seconds:.2f} s**" if seconds > bound else f"{seconds:.2f} s"
 
 
 def insert(page: str, what: str) -> str:
