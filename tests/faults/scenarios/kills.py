@@ -71,9 +71,9 @@ ANNOUNCER_STEPS = (
     Step(letter="S1", point="announce.after_publish", least=1, most=3, only_broker=True, expected="the same"),
 )
 PRODUCER_STEPS = (
-    (Step(letter="E1", point="enqueue.before_commit"), Unknown.ABSENT, CHILD),
-    (Step(letter="E2", point="enqueue.after_commit"), Unknown.PRESENT, LOOK_BEHIND),
-    (Step(letter="E3", point="publish.before_confirm", only_broker=True), Unknown.EITHER, LOOK_BEHIND),
+    (Step(letter="E1", point="enqueue.before_commit"), Unknown.ABSENT),
+    (Step(letter="E2", point="enqueue.after_commit"), Unknown.PRESENT),
+    (Step(letter="E3", point="publish.before_confirm", only_broker=True), Unknown.EITHER),
 )
 OF_UNKNOWN = {
     Unknown.ABSENT: "what it had not committed never runs",
@@ -180,10 +180,10 @@ def of_worker(step: Step) -> Scenario:
     )  # fmt: skip
 
 
-def of_producer(step: Step, unknown: Unknown, bound: float) -> Scenario:
-    """Return the scenario of a step at which a producer dies."""
+def of_producer(step: Step, unknown: Unknown) -> Scenario:
+    """Return the scenario of a step at which a producer dies; news that it had not sent yet dies with it."""
     return Scenario(
-        name=f"kill at {step.point}", promise="1, 2", expected=OF_UNKNOWN[unknown], bound=bound + LONG,
+        name=f"kill at {step.point}", promise="1, 2", expected=OF_UNKNOWN[unknown], bound=LOOK_BEHIND + LONG,
         run=producer_dies(step), setups=WITH_BROKER if step.only_broker else EVERYWHERE, unknown=unknown,
         may_restart=False,
     )  # fmt: skip
