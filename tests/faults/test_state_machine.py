@@ -6,11 +6,11 @@ the workers with their stack, the supervisors' heartbeat, registry and sweep, th
 the broker's wire are the test's (``tests/faults/machine``).
 """
 
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TypeVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.faults.machine.process import Command, Process
 from tests.faults.machine.store import Breaks
 from tests.faults.machine.world import QUEUES, World
+from tests.faults.profile import FULL
 from tomqueue.errors import JobStateError, PublishError
 from tomqueue.transport.base import Notification
 
@@ -174,6 +175,7 @@ class Jobs(RuleBasedStateMachine):
             host.look()
             host.errands()
         self.process_works(0, 2)
+        self.stale_owners_defy()
         for host in [one for one in self.world.hosts if one.is_frozen and wakes]:
             host.thaw()
             self.world.wake(host)
@@ -217,11 +219,10 @@ def chosen(those: Sequence[T], which: int) -> T | None:
     return those[which % len(those)] if those else None
 
 
-EXAMPLES = int(os.environ.get("TOMQUEUE_TEST_EXAMPLES", "60"))
-"""How many histories; `make faults` asks for more."""
+EXAMPLES, STEPS = (1500, 100) if FULL else (40, 60)
 
-TestJobs = Jobs.TestCase
+TestJobs = pytest.mark.timeout(3600 if FULL else 300)(Jobs.TestCase)
 TestJobs.settings = settings(
-    max_examples=EXAMPLES, stateful_step_count=60, deadline=None, derandomize=True, database=None,
+    max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, derandomize=True, database=None,
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
