@@ -23,7 +23,7 @@ from tests.rabbitmq_server import delete_names
 from tomqueue.transport.topology import Topology
 
 JOBS = 50_000 if FULL else 3_000
-PATIENCE = 900.0 if FULL else 100.0
+PATIENCE = 3000.0 if FULL else 100.0
 SEED = int(os.environ.get("TOMQUEUE_FAULTS_SEED", "1"))
 QUEUES = ("default", "mailers")
 PRIORITIES = ("high", "normal", "low", "bulk")

@@ -116,10 +116,13 @@ class Jobs(RuleBasedStateMachine):
     def process_works(self, which: int, jobs: int) -> None:
         """Run some jobs one after the other, so that batches grow and work is claimed ahead."""
         if process := chosen(self.processes(), which):
-            for _ in range(jobs):
-                for index in process.busy_slots():
-                    self.world.command(process, index, Command.SUCCEED)
-                self.world.turn(process)
+            self.work_on(process, jobs)
+
+    def work_on(self, process: Process, jobs: int) -> None:
+        for _ in range(jobs):
+            for index in process.busy_slots():
+                self.world.command(process, index, Command.SUCCEED)
+            self.world.turn(process)
 
     @rule(which=pick, what=st.sampled_from(["keep", "keep", "let_go", "drain", "crash", "crash"]))
     def process_does(self, which: int, what: str) -> None:
@@ -160,6 +163,19 @@ class Jobs(RuleBasedStateMachine):
         running = self.world.running_hosts()
         if len(running) > 1:
             getattr(chosen(running, which), what)()
+
+    @rule(which=pick)
+    def host_oversleeps(self, which: int) -> None:
+        """Let it stand still past its lease in the middle of its work, and wake when others have that."""
+        running = self.world.running_hosts()
+        if len(running) < MOST_HOSTS // 2:
+            return
+        self.enqueue(name="work", queue=QUEUES[0], priority="normal", delay=None, commit=True, number=6, arrives=True)
+        host = running[which % len(running)]
+        for process in host.living()[:1]:
+            self.work_on(process, 4)
+        host.freeze()
+        self.leases_run_out(wakes=True)
 
     @rule(which=pick)
     def host_thaws(self, which: int) -> None:
