@@ -34,6 +34,7 @@ bench: .venv/installed-dev ## run the benchmarks
 # ARGS goes to it: make faults ARGS="--runs 1 --only 'kill at worker'"
 faults: .venv/installed-dev ## break everything on every database, write the table of the guarantees
 	$(BIN)/python -m tests.faults $(ARGS)
+	$(if $(ARGS),,TOMQUEUE_FAULTS_FULL=1 $(BIN)/python -m pytest tests/faults/test_state_machine.py tests/faults/test_state_machine_finds.py tests/faults/test_hostile_broker.py)
 
 # MINUTES=10, and ARGS for the rest: make soak ARGS="--database mariadb --without-broker --seed 7"
 soak: .venv/installed-dev ## break things at random under load, check that nothing is lost and nothing grows

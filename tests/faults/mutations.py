@@ -14,6 +14,7 @@ from tomqueue.store.sqlite import SqliteStore, marks
 from tomqueue.worker.claims import Claims
 from tomqueue.worker.doubts import Doubts
 from tomqueue.worker.intake import Intake
+from tomqueue.worker.lost_news import LostNews
 
 __all__ = ["MUTATIONS", "Mutation"]
 
@@ -72,8 +73,8 @@ def forget_burials(registry: Registry, burial: Any) -> None:
     registry._burials.remove(burial)
 
 
-def find_nothing(_intake: Intake) -> int:
-    """Never look behind the news."""
+def find_nothing(_lost: LostNews, _below: int, *, idle: bool = False) -> int:
+    """Never look for rows whose news is over."""
     return 0
 
 
@@ -91,7 +92,7 @@ MUTATIONS: Mapping[str, Mutation] = {
     "lost hosts are never found": Mutation(Sweep, "_take_over", nothing),
     "the jobs of dead children are not freed": Mutation(Registry, "_bury", forget_burials),
     "a worker does not ask for its lease": Mutation(Claims, "_check_lease", nothing),
-    "lost news is never looked for": Mutation(Intake, "_look_behind_the_news", find_nothing),
+    "lost news is never looked for": Mutation(LostNews, "take", find_nothing),
     "work claimed ahead goes before urgent news": Mutation(Intake, "_may_find_more_urgent", see_nothing_more_urgent),
     "a claim whose commit is in doubt stays": Mutation(Doubts, "resolve", nothing),
 }

@@ -4,6 +4,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from itertools import count
 
+from tomqueue import service
 from tomqueue.transport.base import Delivery, Notification
 
 __all__ = ["HeldBroker", "HeldConsumer"]
@@ -131,6 +132,11 @@ class HeldConsumer:
         """Return, once, what was put back by a channel that then was lost."""
         doubtful, self._doubtful = self._doubtful, []
         return doubtful
+
+    def empty_at(self) -> dict[tuple[str, int], float]:
+        """Return the lines that are empty now."""
+        lines = [] if self._broker.away else [(queue, rank) for rank in range(4) for queue in self._queues()]
+        return {line: service.boot_time() for line in lines if not self._broker.lines[line]}
 
     def suspend(self) -> None:
         """Put everything that is open back, in its order."""

@@ -143,7 +143,7 @@ def was_seen(process: Process, row: Any, now: Any) -> bool:
     """
     if row.announced_at is None or row.queue not in process.worker._queues.active():
         return False
-    stamp, last = process.worker._intake._want.marks.get((row.queue, row.priority), (0, 0))
+    stamp, last = process.worker._intake._looks._want.marks.get((row.queue, row.priority), (0, 0))
     is_passed_over = (to_micros(row.announced_at), row.id) <= (stamp, last)
     ready_since = max(row.announced_at, row.updated_at, row.run_at)
     return not is_passed_over and (now - ready_since).total_seconds() > LOOK_EVERY + MOMENT
