@@ -96,7 +96,7 @@ class Jobs(RuleBasedStateMachine):
         """Let it go away, or come back; or lose one channel, and maybe what was just put back there."""
         processes = self.processes()
         if what == "away or back":
-            self.world.broker.away = not self.world.broker.away
+            self.world.turn_broker()
         else:
             processes = processes[which % 4 :][:1]
         for process in processes:

@@ -27,6 +27,8 @@ class Ledger:
         self._jobs = store.tables.jobs
         self.committed: dict[int, bool] = {}
         """Number → whether the job is atomic."""
+        self.away_since = store.now()
+        """When workers had to begin to ask the database themselves, if they do."""
         self.succeeded: set[int] = set()
         self.deleted: set[int] = set()
         self.claims: dict[tuple[int, int], int] = {}
@@ -105,7 +107,7 @@ class Ledger:
         now = self._store.now()
         free = {row.id: row for row in self.rows() if row.priority < started.priority and is_free(row, now)}
         if process.consumer.asks_database:
-            known = [row for row in free.values() if was_seen(process, row, now)]
+            known = [row for row in free.values() if was_seen(process, row, now, self.away_since)]
         else:
             news = process.consumer.waiting()
             known = [free[one.job_id] for one in news if one.job_id in free and is_about(one, free[one.job_id])]
@@ -136,7 +138,7 @@ def is_about(news: Any, row: Any) -> bool:
     return (row.queue, row.priority) == (news.queue, news.priority)
 
 
-def was_seen(process: Process, row: Any, now: Any) -> bool:
+def was_seen(process: Process, row: Any, now: Any, away_since: Any) -> bool:
     """Say whether a process that asks the database must have seen a ready row before it started another.
 
     Rows below its low-water mark are known to be passed over for up to ten seconds (decision 5).
@@ -145,5 +147,5 @@ def was_seen(process: Process, row: Any, now: Any) -> bool:
         return False
     stamp, last = process.worker._intake._looks._want.marks.get((row.queue, row.priority), (0, 0))
     is_passed_over = (to_micros(row.announced_at), row.id) <= (stamp, last)
-    ready_since = max(row.announced_at, row.updated_at, row.run_at)
+    ready_since = max(row.announced_at, row.updated_at, row.run_at, away_since)
     return not is_passed_over and (now - ready_since).total_seconds() > LOOK_EVERY + MOMENT

@@ -149,6 +149,11 @@ class World:
             self.turn(process)
             process.keep()
 
+    def turn_broker(self) -> None:
+        """Let the broker go away, or come back."""
+        self.broker.away = not self.broker.away
+        self.ledger.away_since = self.store.now()
+
     # What must change nothing -------------------------------------------------------------------------
 
     def defy(self, job: int, token: int, worker: int) -> None:
