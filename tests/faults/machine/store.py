@@ -1,5 +1,6 @@
 """The real SQLite store, on a connection that can break during COMMIT."""
 
+import atexit
 import shutil
 from collections.abc import Callable
 from enum import Enum
@@ -47,7 +48,9 @@ class BreakingStore(SqliteStore):
 @cache
 def template() -> Path:
     """Make, once, an SQLite file with our tables."""
-    path = Path(mkdtemp(prefix="tomqueue-template-")) / "jobs.db"
+    folder = mkdtemp(prefix="tomqueue-template-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = Path(folder) / "jobs.db"
     store = ready_store(Settings(database_url=f"sqlite:///{path}"))
     store._links.get().execute("PRAGMA wal_checkpoint(TRUNCATE)")
     store._links.get().execute("CREATE TABLE effects (number INTEGER)")
