@@ -96,6 +96,10 @@ class Broker:
         """Return the address of a virtual host."""
         return f"amqp://{USER}:{self.password}@127.0.0.1:{self.port}/{quote(vhost, safe='')}"
 
+    def url_through(self, port: int) -> str:
+        """Return the address for clients that reach the node by another port, a proxy's."""
+        return self.url.replace(f":{self.port}/", f":{port}/")
+
     def start(self) -> None:
         """Start the node, with the data that it has, and wait until it answers; nothing, if it runs."""
         if self._watcher is not None:

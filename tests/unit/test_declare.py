@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tomqueue.transport.rabbitmq.declare import Declarations
+from tomqueue.transport.rabbitmq.pulse import Pulse
 from tomqueue.transport.topology import Binding, Topology
 
 
@@ -53,7 +54,7 @@ class Channel:
 @pytest.fixture
 def declarations() -> Declarations:
     """Give what one side has declared: nothing yet."""
-    return Declarations(logging.getLogger("tomqueue"))
+    return Declarations(logging.getLogger("tomqueue"), Pulse())
 
 
 COMMON = list(Topology("me").common())

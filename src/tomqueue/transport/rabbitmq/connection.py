@@ -22,6 +22,7 @@ from tomqueue.reporting import Reporting
 from tomqueue.service import boot_time
 from tomqueue.settings import Settings, broker_urls
 from tomqueue.transport.rabbitmq.address import describe, parameters_of, place_of
+from tomqueue.transport.rabbitmq.pulse import Pulse
 
 __all__ = ["Link", "Session"]
 
@@ -41,6 +42,9 @@ FOR_A_PERSON = (AuthenticationError, ProbableAuthenticationError, ProbableAccess
 
 class Session(Protocol):
     """What is done with a connection. All of it happens in the connection's thread."""
+
+    pulse: Pulse
+    """The session takes note there of what it asks and hears; the link does so of the connection."""
 
     def opened(self, connection: Any) -> None:
         """Begin with a new connection; call ``Link.ready`` when it is of use."""
@@ -192,11 +196,18 @@ class Link:
             return
         self._since = self._heard_at = boot_time()
         self._open = True
+        self._session.pulse.asked()
         self._loop.call_later(self._settings.broker_timeout, lambda: self._check(connection))
         self._session.opened(connection)
 
     def _check(self, connection: Any) -> None:
-        if connection is self._connection and not self._ready:
+        """Give up what the broker leaves unanswered; far away, or with many queues, getting ready may take long."""
+        if connection is not self._connection or self._ready:
+            return
+        left = self._settings.broker_timeout - self._session.pulse.silence
+        if left > 0:
+            self.later(left, lambda: self._check(connection))
+        else:
             self.restart(f"the broker did not answer within {self._settings.broker_timeout} s")
 
     def _closed(self, connection: Any, reason: object) -> None:
@@ -210,6 +221,7 @@ class Link:
         """Be without a connection, and try again after a pause that grows, so that many do not come at once."""
         self._connection = None
         was_open, self._open, self._ready = self._open, False, False
+        self._session.pulse.answered()
         if was_open:
             self._session.lost()
         if was_open and boot_time() - self._since > STEADY_AFTER:

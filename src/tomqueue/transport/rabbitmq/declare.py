@@ -11,6 +11,7 @@ from typing import Any
 
 from tomqueue.transport.rabbitmq.absent import Absences
 from tomqueue.transport.rabbitmq.cures import cure_of_other
+from tomqueue.transport.rabbitmq.pulse import Pulse
 from tomqueue.transport.topology import Binding, Declaration, Exchange, Queue
 
 __all__ = ["Declarations"]
@@ -26,8 +27,9 @@ class Declarations:
     What is asked for belongs to one channel: answers that come by one that was given up count no more.
     """
 
-    def __init__(self, logger: logging.Logger) -> None:
+    def __init__(self, logger: logging.Logger, pulse: Pulse) -> None:
         self._logger = logger
+        self._pulse = pulse
         self._done: set[Declaration] = set()
         self._bound: set[Declaration] = set()
         """Bindings that were made, by earlier connections too."""
@@ -129,6 +131,7 @@ class Declarations:
 
         def answered(_frame: Any) -> None:
             if channel is self._channel and channel.is_open:
+                self._pulse.heard()
                 self._answered(one, is_made=not passive)
                 if then is not None:
                     then()

@@ -18,6 +18,7 @@ from tomqueue.message import Outgoing
 from tomqueue.reporting import Reporting
 from tomqueue.transport.rabbitmq.connection import Link
 from tomqueue.transport.rabbitmq.declare import Declarations
+from tomqueue.transport.rabbitmq.pulse import Pulse
 from tomqueue.transport.topology import Exchange
 
 __all__ = ["Dispatch", "Item"]
@@ -56,7 +57,8 @@ class Dispatch:
         self._limit = limit
         self._items: deque[Item] = deque()
         self._under_way: dict[int, Item] = {}
-        self._declarations = Declarations(reporting.logger)
+        self.pulse = Pulse()
+        self._declarations = Declarations(reporting.logger, self.pulse)
         self._connection: Any = None
         self._channel: Any = None
         self._ready = False

@@ -21,6 +21,7 @@ from tomqueue.transport.rabbitmq.connection import Link
 from tomqueue.transport.rabbitmq.declare import Declarations
 from tomqueue.transport.rabbitmq.message import encode_body, encode_properties
 from tomqueue.transport.rabbitmq.outbox import Outbox, Parcel
+from tomqueue.transport.rabbitmq.pulse import Pulse
 from tomqueue.transport.rabbitmq.repairs import Repairs
 from tomqueue.transport.rabbitmq.seldom import Seldom
 from tomqueue.transport.topology import Topology
@@ -50,7 +51,8 @@ class Publication:
         self._outbox = outbox
         self._repairs = repairs
         self._reporting = reporting
-        self._declarations = Declarations(reporting.logger)
+        self.pulse = Pulse()
+        self._declarations = Declarations(reporting.logger, self.pulse)
         self._connection: Any = None
         self._channel: Any = None
         self._ready = False
@@ -97,12 +99,31 @@ class Publication:
         if not self._ready or self._blocked:
             self._settle()
             return
+        if self._is_silent():
+            return
         overdue = boot_time() - CONFIRM_SECONDS
         for tag in [tag for tag, parcel in self._under_way.items() if parcel.sent_at < overdue]:
             self._repairs.unannounce(self._under_way.pop(tag))
         while self._refused and self._refused[0].sent_at < overdue:
             self._repairs.unannounce(self._refused.popleft())
         self.pump()
+
+    def _is_silent(self) -> bool:
+        """Ask whether the broker is there while it owes us confirms: of one that is silent they tell nothing."""
+        if self._under_way and not self.pulse.silence:
+            self.pulse.asked()
+            self._channel.basic_qos(prefetch_count=1, callback=self._speaks)
+        return self.pulse.is_late
+
+    def _speaks(self, _frame: Any) -> None:
+        if self.pulse.is_late:
+            self._wait_anew()
+        self.pulse.answered()
+
+    def _wait_anew(self) -> None:
+        """Count the time for a confirm from now: the broker could not send any."""
+        for parcel in self._under_way.values():
+            parcel.sent_at = boot_time()
 
     def finish(self) -> None:
         """Say when nothing is left."""
@@ -118,17 +139,18 @@ class Publication:
     def _block(self, _connection: Any, frame: Any) -> None:
         if not self._blocked:
             self._blocked = True
+            self.pulse.answered()  # it stopped listening, and said so
             self._reporting.logger.warning("RabbitMQ takes no news for now: %s", frame.method.reason)
 
     def _unblock(self, _connection: Any, _frame: Any) -> None:
         self._say_it_works()
-        for parcel in self._under_way.values():
-            parcel.sent_at = boot_time()
+        self._wait_anew()
         self.pump()
 
     # The channel -----------------------------------------------------------------------------------------
 
     def _open_channel(self) -> None:
+        self.pulse.asked()
         self._channel = self._connection.channel(on_open_callback=self._begin)
         self._channel.add_on_close_callback(self._closed)
 
@@ -136,12 +158,14 @@ class Publication:
         if channel is not self._channel:
             return
         self._published = 0
+        self.pulse.heard()
         channel.add_on_return_callback(self._returned)
         channel.confirm_delivery(partial(self._confirmed, channel), callback=lambda _frame: None)
         self._declarations.declare(channel, self._topology.common(), self._begin_publishing)
 
     def _begin_publishing(self) -> None:
         self._ready = True
+        self.pulse.answered()
         # After a loss by an alarm only a confirm shows that the broker takes news again.
         self.link.ready(works=not self._blocked)
         self.pump()
@@ -236,6 +260,7 @@ class Publication:
         if method.multiple:
             tags = list(takewhile(lambda tag: tag <= method.delivery_tag, self._under_way))
         self._say_it_works()
+        self.pulse.heard()
         for tag in tags:
             parcel = self._under_way.pop(tag, None)
             if parcel is not None:

@@ -16,6 +16,7 @@ from tomqueue.transport.rabbitmq.connection import Link
 from tomqueue.transport.rabbitmq.declare import Declarations
 from tomqueue.transport.rabbitmq.foreign import received
 from tomqueue.transport.rabbitmq.inbox import Inbox
+from tomqueue.transport.rabbitmq.pulse import Pulse
 from tomqueue.transport.topology import Declaration, Topology
 
 __all__ = ["Reception"]
@@ -67,7 +68,8 @@ class Reception:
         self._wanted = wanted
         self._inbox = inbox
         self._logger = reporting.logger
-        self._declarations = Declarations(reporting.logger)
+        self.pulse = Pulse()
+        self._declarations = Declarations(reporting.logger, self.pulse)
         self._connection: Any = None
         self._channel: Any = None
         self._held: dict[Letter, Line] = {}

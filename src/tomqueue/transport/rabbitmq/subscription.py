@@ -17,6 +17,7 @@ from tomqueue.transport.rabbitmq.connection import Link
 from tomqueue.transport.rabbitmq.declare import Declarations
 from tomqueue.transport.rabbitmq.hand import Hand
 from tomqueue.transport.rabbitmq.message import BadMessage, decode
+from tomqueue.transport.rabbitmq.pulse import Pulse
 from tomqueue.transport.rabbitmq.seldom import Seldom
 from tomqueue.transport.rabbitmq.settlement import Ledger
 from tomqueue.transport.rabbitmq.silence import Silence, Source
@@ -45,11 +46,13 @@ class Subscription:
         self._queues = queues
         self._hand = hand
         self._reporting = reporting
-        self._declarations = Declarations(reporting.logger)
+        self.pulse = Pulse()
+        self._declarations = Declarations(reporting.logger, self.pulse)
         self._connection: Any = None
         self._channel: Any = None
         self._ledger = Ledger()
         self._silence = Silence()
+        self._is_proving = False
         self._consumers: dict[Source, str] = {}
         self._wanted: set[Source] = set()
         self._asked: set[Source] = set()
@@ -72,10 +75,15 @@ class Subscription:
         self._say(news=False)
 
     def tick(self) -> None:
-        """See whether the queues have changed."""
-        if self._channel is not None and self._channel.is_open:
-            self._serve(self._channel)
+        """See whether the queues have changed, and whether the broker answers."""
+        channel = self._channel
+        if channel is not None and channel.is_open:
+            self._serve(channel)
             self._silence.listen(boot_time(), self._hand.full(self._prefetch))
+            if not self._is_proving:
+                self._prove(channel)
+        if self.pulse.is_late:
+            self._say(news=False)
 
     def empty_at(self) -> dict[Source, float]:
         """Return which queues are empty, and when that was last seen; for every thread.
@@ -92,6 +100,7 @@ class Subscription:
         """Have a channel, unless suspended."""
         connected = self._connection is not None and self._connection.is_open
         if connected and self._channel is None and not self.suspended:
+            self.pulse.asked()
             self._channel = self._connection.channel(on_open_callback=self._begin)
             self._channel.add_on_close_callback(self._closed)
 
@@ -101,6 +110,7 @@ class Subscription:
             self.flush()
             self._hand.forget()
             self._silence.listen(boot_time(), ())  # what we hold very much of was heard at the last tick
+            self.pulse.asked()
             self._channel.close()
 
     def flush(self) -> None:
@@ -123,8 +133,13 @@ class Subscription:
 
         def answered(_frame: Any) -> None:
             if channel is self._channel:
+                self._is_proving = False
                 self._hand.proved(so_far)
+                self.pulse.answered()
+                self._look()
 
+        self._is_proving = True
+        self.pulse.asked()
         channel.basic_qos(prefetch_count=self._prefetch, callback=answered)
 
     # The channel -----------------------------------------------------------------------------------------
@@ -132,6 +147,7 @@ class Subscription:
     def _begin(self, channel: Any) -> None:
         if channel is not self._channel:
             return
+        self.pulse.heard()
         if self.suspended:
             self.let_go()
             return
@@ -180,6 +196,7 @@ class Subscription:
     def _started(self, channel: Any, source: Source, frame: Any) -> None:
         if channel is not self._channel:
             return
+        self.pulse.heard()
         self._consumers[source] = frame.method.consumer_tag
         self._silence.begins(source, boot_time())
         self._look()
@@ -187,7 +204,7 @@ class Subscription:
     def _look(self) -> None:
         """Say whether everything is consumed that is wanted; what is on a node that is down is not, and we go on."""
         if self._channel is not None and self._asked == self._consumers.keys():
-            self._say(news=self._wanted <= self._consumers.keys())
+            self._say(news=self._wanted <= self._consumers.keys() and not self.pulse.is_late)
             self.link.ready()
             if self._hand.gathering and not self._asked_to_show and self._consumers:
                 self._asked_to_show = True  # the answer comes after what each queue delivers at once
@@ -208,6 +225,7 @@ class Subscription:
         if channel is not self._channel:
             return
         tag = method.delivery_tag
+        self.pulse.heard()
         self._ledger.delivered(tag)
         self._silence.heard(source, boot_time())
         try:
@@ -249,6 +267,8 @@ class Subscription:
 
     def _without_channel(self) -> None:
         self._channel = None
+        self._is_proving = False
+        self.pulse.answered()
         self._consumers.clear()
         self._asked.clear()
         self._silence.breaks()
