@@ -1,9 +1,12 @@
 """The broker goes away, comes back, and misbehaves in between: nothing is lost for good, and nobody crashes."""
 
+import logging
 import threading
 from itertools import count
+from typing import Any
 
 import pytest
+from pika.adapters.utils.io_services_utils import _AsyncStreamConnector
 
 from tests.harness import happens
 from tests.news import PATIENCE, arriving, connected, ids, is_sent, news, rabbit, raw_channel, sender_of
@@ -46,6 +49,26 @@ def test_an_idle_broker_is_restarted(
     for side in ("publisher", "consumer"):
         assert lines(caplog, "is away", side) == 1
         assert happens(lambda side=side: lines(caplog, "is back", side) == 1)  # type: ignore[misc]
+
+
+def test_a_reset_while_it_connects_is_no_error_of_ours(
+    transport: RabbitTransport, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Pika stumbles over one that comes at a certain moment: it is told as the loss that it is."""
+    made = _AsyncStreamConnector.__init__
+    stumbles = iter([ValueError("Expected connected socket, but getpeername() failed")])
+
+    def stumble(*args: Any, **more: Any) -> None:
+        for error in stumbles:
+            raise error
+        made(*args, **more)
+
+    monkeypatch.setattr(_AsyncStreamConnector, "__init__", stumble)
+    consumer = transport.consumer(lambda: ["default"])
+    connected(consumer)
+    assert [lines(caplog, text, "consumer") for text in ("is away", "is back")] == [1, 1]
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+    consumer.close()
 
 
 def test_a_broker_is_restarted_under_load(broker: Broker, publisher: RabbitPublisher, consumer: RabbitConsumer) -> None:

@@ -144,7 +144,8 @@ class Link:
                 if self._stopping and not self._open:  # pika stumbles over the end of what it is still opening
                     self._end()
                     break
-                self._reporting.report(error)
+                if self._open:  # what pika stumbles over while it connects is a loss like others
+                    self._reporting.report(error)
                 self.restart(error)
         self._loop.close()
 
