@@ -12,7 +12,7 @@ import pika
 
 from tomqueue.reporting import Reporting
 from tomqueue.settings import Settings
-from tomqueue.store.base import Store
+from tomqueue.store.sql import SqlStore
 from tomqueue.transport.base import Consumer, Delivery, Notification, Publisher
 from tomqueue.transport.rabbitmq import RabbitTransport
 from tomqueue.transport.rabbitmq.consumer import RabbitConsumer
@@ -68,7 +68,7 @@ def connected(consumer: Consumer) -> Consumer:
     return consumer
 
 
-def rabbit(store: Store, url: str, prefix: str, **settings: Any) -> RabbitTransport:
+def rabbit(store: SqlStore, url: str, prefix: str, **settings: Any) -> RabbitTransport:
     """Return the transport over a broker."""
     chosen = Settings(broker_url=url, prefix=prefix, **settings)
     return RabbitTransport(store, chosen, Reporting(logging.getLogger("tomqueue")))

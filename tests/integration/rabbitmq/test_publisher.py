@@ -1,14 +1,17 @@
 """What becomes of news on its way to the broker."""
 
 import logging
-from datetime import timedelta
+import threading
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from tests.harness import happens
 from tests.news import (
+    PATIENCE,
     arriving,
     connected,
     ids,
@@ -144,6 +147,53 @@ def test_what_was_refused_is_tried_once_more_by_another_channel(
         assert happens(lambda: is_sent(publisher) and not sender._publication._nacked)
         assert b'"job_id":2,' in channel.basic_get(queue, auto_ack=True)[2]
         assert sender._publication._channel is not refused_by
+
+
+def test_fresh_news_does_not_wait_for_old(
+    store: SqlStore, publisher: RabbitPublisher, consumer: RabbitConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an outage much is old, and the database is asked about it: what was enqueued since is told at once."""
+    old = [stamped(store, age=20) for _ in range(50)]
+    asked, answering = threading.Event(), threading.Event()
+    restamp = store.restamp
+
+    def slow(ids: Sequence[int], stamp: datetime) -> tuple[datetime, list[int]]:
+        asked.set()
+        answering.wait(PATIENCE)
+        return restamp(ids, stamp)
+
+    monkeypatch.setattr(store, "restamp", slow)
+    publish_singly(publisher, *old)
+    assert asked.wait(PATIENCE)
+    fresh = stamped(store)
+    publisher.publish([fresh])
+    assert ids(arriving(consumer, 1)) == [fresh.job_id]
+    assert not is_sent(publisher)
+    answering.set()
+    assert sorted(ids(arriving(consumer, 50))) == [one.job_id for one in old]
+    assert happens(lambda: publisher.flush(0) == 0)
+
+
+def test_old_news_of_jobs_that_are_done_is_dropped_in_one_look(
+    store: SqlStore, publisher: RabbitPublisher, consumer: RabbitConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers did them while the broker was away: there is nothing to stamp anew."""
+    old = [stamped(store, age=20) for _ in range(50)]
+    left = old[7]
+    with store.writing() as connection:
+        connection.execute(delete(store.tables.jobs).where(store.tables.jobs.c.id != left.job_id))
+    restamped: list[int] = []
+    restamp = store.restamp
+
+    def counting(ids: Sequence[int], stamp: datetime) -> tuple[datetime, list[int]]:
+        restamped.extend(ids)
+        return restamp(ids, stamp)
+
+    monkeypatch.setattr(store, "restamp", counting)
+    publish_singly(publisher, *old)
+    assert ids(arriving(consumer, 1)) == [left.job_id]
+    assert happens(lambda: publisher.flush(0) == 0)
+    assert restamped == [left.job_id]
 
 
 def test_a_late_commit_is_stamped_anew_first(

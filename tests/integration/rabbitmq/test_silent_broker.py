@@ -53,6 +53,17 @@ def test_a_worker_whose_channel_is_not_opened_asks_the_database(wire: Proxy, con
     connected(consumer)
 
 
+def test_a_worker_far_away_asks_the_database_until_all_is_consumed_again(wire: Proxy, consumer: RabbitConsumer) -> None:
+    """One that let its news go for want of a free slot asks the broker for each queue anew: that takes a while."""
+    consumer.suspend()
+    assert happens(lambda: consumer._subscription._channel is None)
+    wire.slow(Flow(latency=0.2), Flow(latency=0.2))
+    consumer.receive(1)
+    assert happens(lambda: consumer.asks_database)
+    connected(consumer)
+    wire.resume()
+
+
 def test_a_slow_wire_is_no_silence(
     wire: Proxy, publisher: RabbitPublisher, consumer: RabbitConsumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ All of it happens in the connection's thread.
 import secrets
 import threading
 from collections import deque
-from datetime import timedelta
+from collections.abc import Sequence
 from functools import partial
 from itertools import takewhile
 from typing import Any
@@ -20,6 +20,7 @@ from tomqueue.settings import Settings
 from tomqueue.transport.rabbitmq.connection import Link
 from tomqueue.transport.rabbitmq.declare import Declarations
 from tomqueue.transport.rabbitmq.message import encode_body, encode_properties
+from tomqueue.transport.rabbitmq.old_news import OldNews
 from tomqueue.transport.rabbitmq.outbox import Outbox, Parcel
 from tomqueue.transport.rabbitmq.pulse import Pulse
 from tomqueue.transport.rabbitmq.repairs import Repairs
@@ -30,9 +31,6 @@ __all__ = ["Publication"]
 
 WINDOW = 2000
 """Messages under way. A confirm may take hundreds of milliseconds on a quorum queue, so many are."""
-RESTAMPING = 8
-"""Parcels that the database is asked about at once."""
-STALE_AFTER = timedelta(seconds=15)
 CONFIRM_SECONDS = 10.0
 RENEW_PAUSE = 1.0
 """Seconds from a refusal to another try on another channel: after a node was lost RabbitMQ (3.10) may refuse all that
@@ -58,7 +56,7 @@ class Publication:
         self._ready = False
         self._blocked = False
         self._declaring = False
-        self._restamping = 0
+        self._old = OldNews(repairs)
         self._finishing = False
         self._mark = secrets.token_hex(4)
         self._published = 0
@@ -75,7 +73,7 @@ class Publication:
     @property
     def unconfirmed(self) -> int:
         """How many messages wait, or are under way."""
-        return self._outbox.parcels + len(self._under_way) + self._restamping + len(self._refused)
+        return self._outbox.parcels + len(self._old) + len(self._under_way) + len(self._refused)
 
     # The connection --------------------------------------------------------------------------------------
 
@@ -132,7 +130,7 @@ class Publication:
         self._settle()
 
     def _settle(self) -> None:
-        left = len(self._outbox) or self._under_way or self._restamping or self._nacked
+        left = len(self._outbox) or len(self._old) or self._under_way or self._nacked
         if self._finishing and (not left or self.link.away):
             self.finished.set()
 
@@ -184,7 +182,7 @@ class Publication:
     def _without_channel(self) -> None:
         self._channel = None
         self._ready = self._declaring = False
-        self._outbox.put_back(self._nacked + list(self._under_way.values()))
+        self._outbox.put_back([*self._old.give_up(), *self._nacked, *self._under_way.values()])
         self._nacked.clear()
         self._under_way.clear()
 
@@ -202,6 +200,8 @@ class Publication:
         self._repairs.measure(self._pump_soon)
         while self._may_publish() and (parcel := self._outbox.take()) is not None:
             self._handle(parcel)
+        if self._may_publish():
+            self._old.ask(lambda fresh: self.link.post(partial(self._stamped_anew, fresh)))
         self._settle()
 
     def _may_publish(self) -> bool:
@@ -209,22 +209,21 @@ class Publication:
             self._ready
             and not self._declaring
             and len(self._under_way) < (1 if self._blocked else WINDOW)
-            and self._restamping < RESTAMPING
             and self._channel.is_open
             and self._repairs.now() is not None
         )
 
     def _handle(self, parcel: Parcel) -> None:
-        now = self._repairs.now() or parcel.stamp
         if not self._topology.can_carry(parcel.queue):
             self._tell_unroutable(parcel, "the broker can have no queue of that name")
-        elif now - parcel.stamp > STALE_AFTER:
-            self._restamping += 1
-            self._repairs.restamp(parcel, lambda fresh: self.link.post(lambda: self._restamped(fresh)))
-        elif not self._declarations.holds(self._topology.of_queue(parcel.queue)):
+            return
+        if self._old.takes(parcel):
+            return
+        declarations = list(self._topology.of_queue(parcel.queue))
+        if not self._declarations.holds(declarations):
             self._outbox.put_back([parcel])
             self._declaring = True
-            self._declarations.declare(self._channel, self._topology.of_queue(parcel.queue), self._declared)
+            self._declarations.declare(self._channel, declarations, self._declared)
         else:
             self._publish(parcel)
 
@@ -232,10 +231,9 @@ class Publication:
         self._declaring = False
         self.pump()
 
-    def _restamped(self, fresh: Parcel | None) -> None:
-        self._restamping -= 1
-        if fresh is not None:
-            self._outbox.put_back([fresh])
+    def _stamped_anew(self, fresh: Sequence[Parcel]) -> None:
+        self._old.answered()
+        self._outbox.put_back(fresh)
         self.pump()
 
     def _publish(self, parcel: Parcel) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tomqueue.reporting import Reporting
 from tomqueue.settings import Settings
-from tomqueue.store.base import Store
+from tomqueue.store.sql import SqlStore
 from tomqueue.transport.base import Notification
 from tomqueue.transport.rabbitmq.sender import Sender
 
@@ -19,7 +19,7 @@ class RabbitPublisher:
     What the parent had not sent yet, the parent sends.
     """
 
-    def __init__(self, store: Store, settings: Settings, reporting: Reporting) -> None:
+    def __init__(self, store: SqlStore, settings: Settings, reporting: Reporting) -> None:
         self._store = store
         self._settings = settings
         self._reporting = reporting

@@ -1,7 +1,7 @@
 """What a publisher asks the database, in a thread of its own: a slow database must not cost the broker's heartbeat."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Container, Sequence
 from datetime import datetime, timedelta
 from queue import SimpleQueue
 from typing import TypeVar
@@ -9,7 +9,7 @@ from typing import TypeVar
 from tomqueue.errors import StoreError
 from tomqueue.reporting import Reporting
 from tomqueue.service import boot_time
-from tomqueue.store.base import Store
+from tomqueue.store.sql import SqlStore
 from tomqueue.transport.base import Notification
 from tomqueue.transport.rabbitmq.outbox import Parcel
 
@@ -23,7 +23,7 @@ Answer = TypeVar("Answer")
 class Repairs:
     """Knows the database's clock, re-stamps what waited too long, and un-announces what the broker never had."""
 
-    def __init__(self, store: Store, reporting: Reporting) -> None:
+    def __init__(self, store: SqlStore, reporting: Reporting) -> None:
         self._store = store
         self._reporting = reporting
         self._work: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
@@ -56,9 +56,9 @@ class Repairs:
         self._measuring = True
         self._work.put(lambda: self._measure(then))
 
-    def restamp(self, parcel: Parcel, then: Callable[[Parcel | None], None]) -> None:
-        """Give the rows a new stamp; call ``then`` with what is still to be published, None when nothing is."""
-        self._work.put(lambda: then(self._restamped(parcel)))
+    def restamp(self, parcels: Sequence[Parcel], then: Callable[[list[Parcel]], None]) -> None:
+        """Give the rows a new stamp; call ``then`` with what is still to be published."""
+        self._work.put(lambda: self._restamp(parcels, then))
 
     def unannounce(self, parcel: Parcel) -> None:
         """Let the rows be announced again."""
@@ -81,11 +81,25 @@ class Repairs:
             self._measuring = False
         then()
 
-    def _restamped(self, parcel: Parcel) -> Parcel | None:
-        answer = self._until_done(lambda: self._store.restamp(parcel.ids, parcel.stamp))
-        if answer is None or not answer[1]:
-            return None
-        stamp, changed = answer[0], set(answer[1])
+    def _restamp(self, parcels: Sequence[Parcel], then: Callable[[list[Parcel]], None]) -> None:
+        fresh: list[Parcel] = []
+        try:
+            fresh = self._restamped(parcels)
+        finally:
+            then(fresh)
+
+    def _restamped(self, parcels: Sequence[Parcel]) -> list[Parcel]:
+        """Look at all of them first: after an outage most are done, or were announced by others."""
+        ids = sorted(one for parcel in parcels for one in parcel.ids)
+        since = min(parcel.stamp for parcel in parcels)
+        rows = self._until_done(lambda: self._store.announced_since(ids, since)) or []
+        waiting = {row.id for row in rows}
+        fresh = (self._stamped_anew(parcel, waiting) for parcel in parcels if not waiting.isdisjoint(parcel.ids))
+        return [parcel for parcel in fresh if parcel.notifications]
+
+    def _stamped_anew(self, parcel: Parcel, waiting: Container[int]) -> Parcel:
+        ids = [one for one in parcel.ids if one in waiting]
+        stamp, changed = self._until_done(lambda: self._store.restamp(ids, parcel.stamp)) or (parcel.stamp, [])
         left = [
             Notification(one.job_id, one.queue, one.priority, stamp, one.checksum)
             for one in parcel.notifications

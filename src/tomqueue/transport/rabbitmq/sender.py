@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from tomqueue.reporting import Reporting
 from tomqueue.service import boot_time
 from tomqueue.settings import Settings
-from tomqueue.store.base import Store
+from tomqueue.store.sql import SqlStore
 from tomqueue.transport.base import Notification
 from tomqueue.transport.rabbitmq.connection import Link
 from tomqueue.transport.rabbitmq.outbox import Outbox, parcels_of
@@ -24,7 +24,7 @@ LOOK_EVERY = 0.01
 class Sender:
     """Takes news from every thread and has it published."""
 
-    def __init__(self, store: Store, settings: Settings, reporting: Reporting) -> None:
+    def __init__(self, store: SqlStore, settings: Settings, reporting: Reporting) -> None:
         self._settings = settings
         self._reporting = reporting
         self._outbox = Outbox(settings.publish_buffer)

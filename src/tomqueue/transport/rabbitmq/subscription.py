@@ -27,6 +27,8 @@ __all__ = ["Subscription"]
 
 GATHERING_SECONDS = 1.0
 """Bound of the wait for all queues' first news, which usually takes some milliseconds."""
+MOST_OPENING = 1.0
+"""Seconds from the opening of a channel until the worker asks the database meanwhile."""
 
 
 class Subscription:
@@ -53,6 +55,7 @@ class Subscription:
         self._ledger = Ledger()
         self._silence = Silence()
         self._is_proving = False
+        self._opened_at = 0.0
         self._consumers: dict[Source, str] = {}
         self._wanted: set[Source] = set()
         self._asked: set[Source] = set()
@@ -82,7 +85,7 @@ class Subscription:
             self._silence.listen(boot_time(), self._hand.full(self._prefetch))
             if not self._is_proving:
                 self._prove(channel)
-        if self.pulse.is_late:
+        if self.pulse.is_late or self._is_long_in_opening:
             self._say(news=False)
 
     def empty_at(self) -> dict[Source, float]:
@@ -101,6 +104,7 @@ class Subscription:
         connected = self._connection is not None and self._connection.is_open
         if connected and self._channel is None and not self.suspended:
             self.pulse.asked()
+            self._opened_at = boot_time()
             self._channel = self._connection.channel(on_open_callback=self._begin)
             self._channel.add_on_close_callback(self._closed)
 
@@ -214,6 +218,13 @@ class Subscription:
     def _show(self, channel: Any) -> None:
         if channel is self._channel and self._hand.gathering:
             self._hand.show()
+
+    @property
+    def _is_long_in_opening(self) -> bool:
+        """Whether a channel that was opened a while ago does not bring everything yet: each queue is asked for."""
+        if self._channel is None or boot_time() - self._opened_at < MOST_OPENING:
+            return False
+        return not self._channel.is_open or self._consumers.keys() < self._asked
 
     def _say(self, *, news: bool) -> None:
         if news != self.has_news_channel:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from tomqueue.reporting import Reporting
 from tomqueue.settings import Settings
-from tomqueue.store.base import Store
+from tomqueue.store.sql import SqlStore
 from tomqueue.transport.base import Wanted
 from tomqueue.transport.rabbitmq.address import parameters_of
 from tomqueue.transport.rabbitmq.consumer import RabbitConsumer
@@ -19,7 +19,7 @@ class RabbitTransport:
 
     pushes = True
 
-    def __init__(self, store: Store, settings: Settings, reporting: Reporting) -> None:
+    def __init__(self, store: SqlStore, settings: Settings, reporting: Reporting) -> None:
         parameters_of(settings, "check")
         self._store = store
         self._settings = settings
