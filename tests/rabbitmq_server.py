@@ -7,6 +7,7 @@ import base64
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import socket
 import ssl
@@ -116,6 +117,10 @@ class Broker:
     def kill(self) -> None:
         """Kill the node as a crash does (`kill -9`); its data stays."""
         self._end(signal.SIGKILL)
+
+    def wipe(self) -> None:
+        """Remove the data of a node that does not run."""
+        shutil.rmtree(self._directory / "data")
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
