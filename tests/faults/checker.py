@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from tests.faults.ledger import Event, What, is_atomic
 
-__all__ = ["Counts", "Unknown", "check", "recoveries"]
+__all__ = ["Counts", "Unknown", "check", "longest_wait", "recoveries"]
 
 CLOCKS_DIFFER = 0.01
 """Seconds by which the database's clock may have been slewed against the boot clock during a run."""
@@ -155,6 +155,18 @@ def recoveries(events: Sequence[Event]) -> list[float]:
         if waits:
             found.append(max(waits))
     return found
+
+
+def longest_wait(events: Sequence[Event]) -> list[float]:
+    """Return the longest that a job waited for its start from the first fault on; nothing when none started then."""
+    fault = min((event.time for event in events if event.what is What.FAULT), default=0.0)
+    waits = []
+    for of_key in grouped(events).values():
+        ready = next((max(event.time, event.due) for event in of_key if event.what is What.ENQUEUED), None)
+        start = next((event.time for event in of_key if event.what is What.STARTED), None)
+        if ready is not None and start is not None and start > fault:
+            waits.append(start - max(ready, fault))
+    return [max(waits)] if waits else []
 
 
 def waited(events: Sequence[Event], fault: float) -> float | None:

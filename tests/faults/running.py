@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.faults.checker import Counts, check, recoveries
+from tests.faults.checker import Counts, check
+from tests.faults.proxy import Proxy
 from tests.faults.scenario import Scenario
+from tests.faults.wired import WiredBroker
 from tests.faults.world import Setup, World
-from tests.rabbitmq_server import delete_names
+from tests.rabbitmq_server import Broker, delete_names
 from tests.servers import fresh_database
 
 __all__ = ["Result", "run_once"]
@@ -47,17 +49,27 @@ def run_once(
 ) -> Result:
     """Run a scenario in a world of its own, to its end."""
     with ExitStack() as stack:
-        broker_url = find("rabbitmq_server") if setup.broker else None
         url = database_url(setup, find, folder, stack)
+        node, wire = wired_node(find, stack) if scenario.is_wired else (None, None)
+        broker_url = node.url_through(wire.port) if node and wire else find("rabbitmq_server") if setup.broker else None
         world = World(folder, setup, (url, broker_url), times=times, seed=seed)
-        if broker_url is not None:
+        if node and wire:
+            world.wired = WiredBroker(node, wire, world.prefix)
+        elif broker_url is not None:
             stack.callback(delete_names, broker_url, world.prefix)
         stack.enter_context(world)
         scenario.run(world)
         world.finish()
         events = world.ledger.read()
         counts = check(events, world.effects(), scenario.unknown)
-        return Result(scenario=scenario, setup=setup, seed=seed, counts=counts, recoveries=recoveries(events))
+        return Result(scenario=scenario, setup=setup, seed=seed, counts=counts, recoveries=scenario.measure(events))
+
+
+def wired_node(find: Find, stack: ExitStack) -> tuple[Broker, Proxy]:
+    """Return a node that runs, whatever the run before did to it, and a healthy wire to it."""
+    node: Broker = find("node")
+    node.start()
+    return node, stack.enter_context(Proxy(node.port))
 
 
 def database_url(setup: Setup, find: Find, folder: Path, stack: ExitStack) -> str:

@@ -1,11 +1,12 @@
 """What a scenario is. Each family has a file in ``scenarios/`` with a list called SCENARIOS; nothing else is to do."""
 
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults.checker import Unknown
+from tests.faults.checker import Unknown, recoveries
+from tests.faults.ledger import Event
 from tests.faults.world import Setup, World
 
 __all__ = ["DATABASES", "EVERYWHERE", "WITHOUT_BROKER", "WITH_BROKER", "Scenario", "all_scenarios", "families"]
@@ -37,6 +38,12 @@ class Scenario:
     """Whether a job may start a second time."""
     most_duplicates: int = 256
     """Most jobs whose code may have come to its end twice: a batch."""
+    is_wired: bool = False
+    """Whether its broker is one of its own, behind a wire that can fail: ``World.wired``."""
+    is_short: bool = True
+    """Whether the short selection may take it."""
+    measure: Callable[[Sequence[Event]], list[float]] = recoveries
+    """What the bound is for, of the events of one run."""
     may_overlap: bool = False
     """Whether two runs of a job may be under way at one moment: only where a process is frozen past its lease."""
 

@@ -22,7 +22,8 @@ OF_EACH_FAMILY = 14
 def selected() -> Iterator[tuple[Scenario, Setup]]:
     """Return some of each family, in its order, each with a setup; and what is always selected."""
     random = Random(SEED)
-    for scenarios in families().values():
+    for family in families().values():
+        scenarios = [one for one in family if one.is_short]
         chosen = set(random.sample(range(len(scenarios)), min(OF_EACH_FAMILY, len(scenarios))))
         for place, scenario in enumerate(scenarios):
             some = [random.choice(scenario.setups)] if place in chosen else []

@@ -17,6 +17,7 @@ from sqlalchemy import text
 from tests.acceptance.site import Installed, Running, environment_of, wait_until
 from tests.faults.ledger import EFFECTS, LEDGER, Ledger, What
 from tests.faults.load import Load
+from tests.faults.wired import WiredBroker
 from tomqueue import TomQueue
 from tomqueue.crash_points import VARIABLE
 from tomqueue.service import boot_time
@@ -65,6 +66,8 @@ class World:
         self.random = Random(seed)
         self.prefix = f"faults-{secrets.token_hex(6)}"
         self.ledger = Ledger(folder / "ledger")
+        self.wired: WiredBroker | None = None
+        """The broker of a scenario that asks for one behind a wire."""
         self._folder = folder
         self._producers: list[Running] = []
         self._supervisors: list[Running] = []
