@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.checker import Counts, Unknown, check, recoveries
+from tests.faults.checker import Counts, Unknown, check, longest_wait, recoveries
 from tests.faults.ledger import Event, Ledger, What
 
 NOTHING_WRONG: dict[str, int] = {}
@@ -117,6 +117,15 @@ def test_recovery_is_the_longest_wait_behind_a_fault() -> None:
         "started later at=60", "fault again at=90",
     )  # fmt: skip
     assert recoveries(story(*lines)) == [2.5]
+
+
+def test_the_longest_wait_is_of_any_job_from_the_fault_on() -> None:
+    """Counted from the fault, from when the job was enqueued or from when it was due, whichever was last."""
+    before = ("enqueued a at=1", "started a at=9", "enqueued b at=2", "fault away at=10", "started b at=12")
+    assert longest_wait(story(*before)) == [2.0]
+    assert longest_wait(story(*before, "enqueued c at=11", "started c at=14.5", "started c at=30")) == [3.5]
+    assert longest_wait(story(*before, "enqueued d at=11 due=20", "started d at=21")) == [2.0]
+    assert longest_wait(story("enqueued a at=1", "fault away at=2")) == []
 
 
 def test_the_ledger_gives_back_what_was_written(tmp_path: Path) -> None:
