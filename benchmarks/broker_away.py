@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.faults.proxy import Proxy
 from tests.faults.wired import WiredBroker
-from tests.news import rabbit
+from tests.news import rabbit, raw_channel
 from tests.rabbitmq_server import Broker, rabbitmq
 from tests.servers import fresh_database, mariadb, postgres
 from tomqueue import TomQueue
@@ -146,11 +146,12 @@ def print_backlog(app: App, broker: WiredBroker, backlog: int) -> None:
     job.enqueue(0)
     tq.tools().publisher.flush(10)
     broker.spy()
-    with broker.purged():
-        for number in range(backlog // 10):
-            job.enqueue(number)
-        tq.enqueue_many([job.prepare(number) for number in range(backlog - backlog // 10)])
-        tq.tools().publisher.flush(30)
+    with raw_channel(broker.node.url) as channel:
+        channel.queue_purge(f"{PREFIX}.default.normal")
+    for number in range(backlog // 10):
+        job.enqueue(number)
+    tq.enqueue_many([job.prepare(number) for number in range(backlog - backlog // 10)])
+    tq.tools().publisher.flush(30)
     first = broker.told()
     with broker.stopped():
         pass

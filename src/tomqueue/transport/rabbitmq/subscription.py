@@ -55,7 +55,7 @@ class Subscription:
         self._ledger = Ledger()
         self._silence = Silence()
         self._is_proving = False
-        self._opened_at = 0.0
+        self._opening_since: float | None = None
         self._consumers: dict[Source, str] = {}
         self._wanted: set[Source] = set()
         self._asked: set[Source] = set()
@@ -104,7 +104,7 @@ class Subscription:
         connected = self._connection is not None and self._connection.is_open
         if connected and self._channel is None and not self.suspended:
             self.pulse.asked()
-            self._opened_at = boot_time()
+            self._opening_since = boot_time()
             self._channel = self._connection.channel(on_open_callback=self._begin)
             self._channel.add_on_close_callback(self._closed)
 
@@ -207,7 +207,8 @@ class Subscription:
 
     def _look(self) -> None:
         """Say whether everything is consumed that is wanted; what is on a node that is down is not, and we go on."""
-        if self._channel is not None and self._asked == self._consumers.keys():
+        if self._channel is not None and self._channel.is_open and self._asked == self._consumers.keys():
+            self._opening_since = None
             self._say(news=self._wanted <= self._consumers.keys() and not self.pulse.is_late)
             self.link.ready()
             if self._hand.gathering and not self._asked_to_show and self._consumers:
@@ -221,10 +222,8 @@ class Subscription:
 
     @property
     def _is_long_in_opening(self) -> bool:
-        """Whether a channel that was opened a while ago does not bring everything yet: each queue is asked for."""
-        if self._channel is None or boot_time() - self._opened_at < MOST_OPENING:
-            return False
-        return not self._channel.is_open or self._consumers.keys() < self._asked
+        """Whether a channel that was opened a while ago never brought everything yet: each queue is asked for."""
+        return self._opening_since is not None and boot_time() - self._opening_since >= MOST_OPENING
 
     def _say(self, *, news: bool) -> None:
         if news != self.has_news_channel:
@@ -277,7 +276,7 @@ class Subscription:
             self.link.restart(reason)
 
     def _without_channel(self) -> None:
-        self._channel = None
+        self._channel = self._opening_since = None
         self._is_proving = False
         self.pulse.answered()
         self._consumers.clear()
