@@ -22,7 +22,10 @@ WORKERS = 2
 BOUND = 5.0
 """Seconds that any job may wait for its start, once the broker tells nothing of it."""
 SEVERAL = 60
+PAUSE = 0.02
 LONG = 0.4
+LONG_EVERY, LONG_PAUSE = 10, 0.1
+"""With jobs that keep a slot busy: so that two workers are nearly always able to do what comes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,14 +64,14 @@ WAYS = (
     Away(name="queues purged", block=WiredBroker.purged, is_short=True, expected=LOST),
     Away(
         name="queues that drop all but one message", expected=LOST, seconds=5,
-        block=lambda broker: broker.policy(**{"max-length": 1, "overflow": "drop-head"}), long_every=3,
+        block=lambda broker: broker.policy(**{"max-length": 1, "overflow": "drop-head"}), long_every=LONG_EVERY,
     ),
     Away(
         name="queues that drop messages at once", expected=LOST, seconds=5,
-        block=lambda broker: broker.policy(**{"message-ttl": 0}), long_every=3,
+        block=lambda broker: broker.policy(**{"message-ttl": 0}), long_every=LONG_EVERY,
     ),
     Away(
-        name="quorum queues that drop what is given back", expected=LOST, seconds=5, long_every=3,
+        name="quorum queues that drop what is given back", expected=LOST, seconds=5, long_every=LONG_EVERY,
         block=lambda broker: broker.policy(**{"delivery-limit": 1}), queue_type="quorum",
     ),
 )  # fmt: skip
@@ -81,7 +84,7 @@ def run_of(way: Away) -> Callable[[World], None]:
         broker = world.wired
         assert broker is not None
         crew = world.supervisor(processes=WORKERS, TOMQUEUE_QUEUE_TYPE=way.queue_type)
-        load = world.load(pause=0.02, long_every=way.long_every, long=LONG)
+        load = world.load(pause=LONG_PAUSE if way.long_every else PAUSE, long_every=way.long_every, long=LONG)
         producer = world.producer(load, TOMQUEUE_QUEUE_TYPE=way.queue_type)
         goes_on(world)
         broker.wait_until_served(WORKERS)
