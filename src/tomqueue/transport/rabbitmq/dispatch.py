@@ -8,17 +8,16 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import takewhile
 from typing import Any
 
 import pika
-from pika.spec import Basic
 
 from tomqueue.message import Outgoing
 from tomqueue.reporting import Reporting
 from tomqueue.transport.rabbitmq.connection import Link
 from tomqueue.transport.rabbitmq.declare import Declarations
 from tomqueue.transport.rabbitmq.pulse import Pulse
+from tomqueue.transport.rabbitmq.window import Window
 from tomqueue.transport.topology import Exchange
 
 __all__ = ["Dispatch", "Item"]
@@ -56,7 +55,7 @@ class Dispatch:
         """Set after ``finish``, when nothing is left to be sent, or the broker is away."""
         self._limit = limit
         self._items: deque[Item] = deque()
-        self._under_way: dict[int, Item] = {}
+        self._under_way: Window[Item] = Window()
         self.pulse = Pulse()
         self._declarations = Declarations(reporting.logger, self.pulse)
         self._connection: Any = None
@@ -64,7 +63,6 @@ class Dispatch:
         self._ready = False
         self._declaring = False
         self._blocked: str = ""
-        self._published = 0
         self._finishing = False
 
     def put(self, item: Item) -> None:
@@ -84,8 +82,7 @@ class Dispatch:
 
     def give_up(self, why: str) -> None:
         """Answer for all that was not sent."""
-        items = [*self._under_way.values(), *self._items]
-        self._under_way.clear()
+        items = [*self._under_way.take_out(lambda _item: True), *self._items]
         self._items.clear()
         for item in items:
             item.answered(why)
@@ -128,7 +125,6 @@ class Dispatch:
     def _begin(self, channel: Any) -> None:
         if channel is not self._channel:
             return
-        self._published = 0
         channel.add_on_return_callback(self._returned)
         channel.confirm_delivery(partial(self._confirmed, channel), callback=partial(self._begin_publishing, channel))
 
@@ -161,8 +157,7 @@ class Dispatch:
         """Send again what may be sent again; answer for the rest."""
         self._channel = None
         self._ready = self._declaring = False
-        items = list(self._under_way.values())
-        self._under_way.clear()
+        items = self._under_way.end()
         kept = [item for item in items if self._may_go_again(item, why, retry=retry)]
         self._items.extendleft(reversed(kept))
         for item in items:
@@ -197,8 +192,7 @@ class Dispatch:
         self.pump()
 
     def _send(self, item: Item) -> None:
-        self._published += 1
-        self._under_way[self._published] = item
+        self._under_way.add(item)
         item.is_returned = False
         message = item.message
         self._channel.basic_publish(
@@ -208,21 +202,15 @@ class Dispatch:
     def _confirmed(self, channel: Any, frame: Any) -> None:
         if channel is not self._channel:
             return
-        method = frame.method
-        tags = [method.delivery_tag]
-        if method.multiple:
-            tags = list(takewhile(lambda tag: tag <= method.delivery_tag, self._under_way))
-        for tag in tags:
-            item = self._under_way.pop(tag, None)
-            if item is not None:
-                item.answered(answer(item, is_taken=isinstance(method, Basic.Ack)))
+        for item, is_taken in self._under_way.answered(frame.method):
+            item.answered(answer(item, is_taken=is_taken))
         self.link.works()
         self.pump()
 
     def _returned(self, _channel: Any, method: Any, properties: Any, _body: bytes) -> None:
         """Remember that no queue gets it; the broker confirms it right after."""
         returned = (properties.message_id, method.exchange, method.routing_key)
-        for item in self._under_way.values():
+        for item in self._under_way:
             message = item.message
             if (message.message_id, message.exchange, message.routing_key) == returned:
                 item.is_returned = True

@@ -8,10 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
-from itertools import takewhile
 from typing import Any
-
-from pika.spec import Basic
 
 from tomqueue.crash_points import reached
 from tomqueue.reporting import Reporting
@@ -25,6 +22,7 @@ from tomqueue.transport.rabbitmq.outbox import Outbox, Parcel
 from tomqueue.transport.rabbitmq.pulse import Pulse
 from tomqueue.transport.rabbitmq.repairs import Repairs
 from tomqueue.transport.rabbitmq.seldom import Seldom
+from tomqueue.transport.rabbitmq.window import Window
 from tomqueue.transport.topology import Topology
 
 __all__ = ["Publication"]
@@ -59,8 +57,7 @@ class Publication:
         self._old = OldNews(repairs)
         self._finishing = False
         self._mark = secrets.token_hex(4)
-        self._published = 0
-        self._under_way: dict[int, Parcel] = {}
+        self._under_way: Window[Parcel] = Window()
         self._nacked: list[Parcel] = []
         self._refused: deque[Parcel] = deque()
         self._unroutable = Seldom()
@@ -100,8 +97,8 @@ class Publication:
         if self._is_silent():
             return
         overdue = boot_time() - CONFIRM_SECONDS
-        for tag in [tag for tag, parcel in self._under_way.items() if parcel.sent_at < overdue]:
-            self._repairs.unannounce(self._under_way.pop(tag))
+        for parcel in self._under_way.take_out(lambda parcel: parcel.sent_at < overdue):
+            self._repairs.unannounce(parcel)
         while self._refused and self._refused[0].sent_at < overdue:
             self._repairs.unannounce(self._refused.popleft())
         self.pump()
@@ -120,7 +117,7 @@ class Publication:
 
     def _wait_anew(self) -> None:
         """Count the time for a confirm from now: the broker could not send any."""
-        for parcel in self._under_way.values():
+        for parcel in self._under_way:
             parcel.sent_at = boot_time()
 
     def finish(self) -> None:
@@ -155,7 +152,6 @@ class Publication:
     def _begin(self, channel: Any) -> None:
         if channel is not self._channel:
             return
-        self._published = 0
         self.pulse.heard()
         channel.add_on_return_callback(self._returned)
         channel.confirm_delivery(partial(self._confirmed, channel), callback=lambda _frame: None)
@@ -182,9 +178,8 @@ class Publication:
     def _without_channel(self) -> None:
         self._channel = None
         self._ready = self._declaring = False
-        self._outbox.put_back([*self._old.give_up(), *self._nacked, *self._under_way.values()])
+        self._outbox.put_back([*self._old.give_up(), *self._nacked, *self._under_way.end()])
         self._nacked.clear()
-        self._under_way.clear()
 
     def _renew(self, channel: Any) -> None:
         """Go on by another channel with what was refused and with what is under way: twice is harmless."""
@@ -237,10 +232,8 @@ class Publication:
         self.pump()
 
     def _publish(self, parcel: Parcel) -> None:
-        self._published += 1
-        tag = self._published
         parcel.sent_at = boot_time()
-        self._under_way[tag] = parcel
+        tag = self._under_way.add(parcel)
         self._channel.basic_publish(
             self._topology.work,
             self._topology.routing_key(parcel.queue, parcel.priority),
@@ -253,16 +246,10 @@ class Publication:
         if channel is not self._channel:
             return
         reached("publish.before_confirm")
-        method = frame.method
-        tags = [method.delivery_tag]
-        if method.multiple:
-            tags = list(takewhile(lambda tag: tag <= method.delivery_tag, self._under_way))
         self._say_it_works()
         self.pulse.heard()
-        for tag in tags:
-            parcel = self._under_way.pop(tag, None)
-            if parcel is not None:
-                self._answered(parcel, is_taken=isinstance(method, Basic.Ack))
+        for parcel, is_taken in self._under_way.answered(frame.method):
+            self._answered(parcel, is_taken=is_taken)
         self.pump()
 
     def _answered(self, parcel: Parcel, *, is_taken: bool) -> None:
