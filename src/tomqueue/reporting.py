@@ -5,7 +5,7 @@ import time
 import traceback
 from typing import Protocol
 
-from tomqueue.errors import StoreUnavailable
+from tomqueue.errors import OutcomeUnknown, StoreUnavailable
 
 __all__ = ["ExceptionReporter", "Reporting"]
 
@@ -37,7 +37,8 @@ class Reporting:
         self._told = {known: at for known, at in self._told.items() if now - at < QUIET}
         self._told[told] = now
         # a database that is away is a fact, not a fault: its message says all, and a traceback only hides it
-        self.logger.error("%s", told, exc_info=None if isinstance(error, StoreUnavailable) else error)
+        is_fact = isinstance(error, StoreUnavailable | OutcomeUnknown)
+        self.logger.error("%s", told, exc_info=None if is_fact else error)
         self.notify(error)
 
     def notify(self, error: BaseException) -> None:

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, delete, false, func, not_, select, text, true, update
-from sqlalchemy.exc import IntegrityError
 
 from tomqueue.errors import JobNotFound, JobStateError
 from tomqueue.job import Job, State
@@ -199,14 +198,17 @@ class Catalog:
         # in the very words of the partial index, for SQLite
         parked = and_(jobs.c.parked_at.is_not(None), text(UNANNOUNCED))
         known = and_(due, parked, jobs.c.name.in_(names))
-        with self._store.writing() as connection:
-            # a row that somebody has locked is passed over: a worker that starts waits for nobody
-            free = select(jobs.c.id).where(known, self._unlocked()).with_for_update(skip_locked=True)
+        # a row that somebody has locked is passed over: a worker that starts waits for nobody
+        free = select(jobs.c.id).where(known, self._unlocked()).with_for_update(skip_locked=True)
+
+        def work(connection: Connection) -> int:
             ids = connection.execute(free).scalars().all()
             if not ids:
                 return 0
             statement = update(jobs).where(jobs.c.id.in_(ids), self._unlocked())
             return connection.execute(statement.values(parked_at=None, run_at=now, updated_at=now)).rowcount
+
+        return self._store.write(work)
 
     def add_stats(self, rows: Sequence[StatsRow]) -> None:
         """Add counters to those of their minute."""
@@ -216,11 +218,7 @@ class Catalog:
         table = self._store.tables.stats
         for row in rows:
             if not self._add_to_minute(connection, row):
-                try:
-                    with connection.begin_nested():
-                        connection.execute(table.insert().values(asdict(row)))
-                except IntegrityError:  # another worker began the minute meanwhile
-                    self._add_to_minute(connection, row)
+                connection.execute(table.insert().values(asdict(row)))
 
     def rest(self) -> None:
         """Close connections that nobody uses now."""
@@ -330,10 +328,8 @@ class Catalog:
         return self._jobs.c.queue.not_in(paused)
 
     def _set_paused(self, queue: str, paused_at: datetime | None) -> None:
-        with self._store.writing() as connection:
-            statement = update(self._queues).where(self._queues.c.name == queue)
-            known = connection.execute(statement.values(paused_at=paused_at)).rowcount
-        if not known:
+        statement = update(self._queues).where(self._queues.c.name == queue).values(paused_at=paused_at)
+        if not self._store.write(lambda connection: connection.execute(statement).rowcount):
             names = ", ".join(sorted(self.queue_states())) or "none yet"
             raise JobNotFound(f"no job was ever enqueued in a queue {queue!r}; known queues: {names}")
 

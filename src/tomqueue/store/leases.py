@@ -4,10 +4,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+from functools import partial
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Table, bindparam, case, false, null, select, true, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Delete,
+    Table,
+    Update,
+    bindparam,
+    case,
+    false,
+    null,
+    select,
+    true,
+    update,
+)
 
 from tomqueue.store.rows import FREED
 from tomqueue.store.sql import SqlStore
@@ -76,30 +89,36 @@ class Leases:
         self._jobs: Table = store.tables.jobs
 
     def register(self, worker: WorkerRow) -> None:
-        """Write the row of a worker that is about to start."""
-        with self._store.writing() as connection:
-            connection.execute(self._workers.insert().values(asdict(worker)))
+        """Write the row of a worker that is about to start. Safe to repeat."""
+        table = self._workers
+
+        def work(connection: Connection) -> None:
+            connection.execute(table.delete().where(table.c.id == worker.id))
+            connection.execute(table.insert().values(asdict(worker)))
+
+        self._store.write(work)
 
     def renew(self, supervisor: int, lease: float) -> set[int]:
         """Renew the leases of a supervisor's workers; return their ids. One that was taken over stays as it is."""
         table = self._workers
         expires_at = self._store.now() + timedelta(seconds=lease)
-        with self._store.writing() as connection:
-            ours = (table.c.supervisor == supervisor) & (table.c.kind != DEAD)
+        ours = (table.c.supervisor == supervisor) & (table.c.kind != DEAD)
+
+        def work(connection: Connection) -> set[int]:
             connection.execute(update(table).where(ours).values(expires_at=expires_at))
             return set(connection.execute(select(table.c.id).where(ours)).scalars())
 
+        return self._store.write(work)
+
     def remove(self, worker: int) -> None:
         """Delete the row of a worker whose jobs are free."""
-        with self._store.writing() as connection:
-            connection.execute(self._workers.delete().where(self._workers.c.id == worker))
+        self._count(self._workers.delete().where(self._workers.c.id == worker))
 
     def all(self) -> list[WorkerRow]:
         """Read every lease, oldest first."""
-        with self._store.reading() as connection:
-            workers = select(self._workers).where(self._workers.c.id != LEADER)
-            found = connection.execute(workers.order_by(self._workers.c.started_at))
-            return [WorkerRow(**row._mapping) for row in found]  # noqa: SLF001 - public in SQLAlchemy
+        workers = select(self._workers).where(self._workers.c.id != LEADER).order_by(self._workers.c.started_at)
+        found = self._store.read(lambda connection: connection.execute(workers).all())
+        return [WorkerRow(**row._mapping) for row in found]  # noqa: SLF001 - public in SQLAlchemy
 
     def expired(self) -> list[WorkerRow]:
         """Read the leases that are over."""
@@ -114,11 +133,9 @@ class Leases:
         """
         now = self._store.now()
         table = self._workers
-        with self._store.writing() as connection:
-            over = true() if known_dead else table.c.expires_at < now
-            expired = (table.c.id == worker) & over
-            values = {"kind": DEAD, "expires_at": now + timedelta(seconds=lease)}
-            return connection.execute(update(table).where(expired).values(values)).rowcount == 1
+        over = true() if known_dead else table.c.expires_at < now
+        values = {"kind": DEAD, "expires_at": now + timedelta(seconds=lease)}
+        return self._count(update(table).where((table.c.id == worker) & over).values(values)) == 1
 
     def lead(self, leader: int, lease: float) -> bool:
         """Become or stay the leader of the deferred processes; False while another one is."""
@@ -126,38 +143,38 @@ class Leases:
         table = self._workers
         values = {"supervisor": leader, "expires_at": now + timedelta(seconds=lease)}
         mine = (table.c.id == LEADER) & ((table.c.supervisor == leader) | (table.c.expires_at < now))
-        with self._store.writing() as connection:
+        first = {"id": LEADER, "name": "leader", "kind": "leader", "queues": "", "slots": 0, "started_at": now}
+
+        def work(connection: Connection) -> bool:
             if connection.execute(update(table).where(mine).values(values)).rowcount:
                 return True
             if connection.execute(select(table.c.id).where(table.c.id == LEADER)).scalar() is not None:
                 return False
-            row = {"id": LEADER, "name": "leader", "kind": "leader", "queues": "", "slots": 0, "started_at": now}
-            try:
-                with connection.begin_nested():
-                    connection.execute(table.insert().values({**row, **values}))
-            except IntegrityError:  # another one was quicker
-                return False
+            connection.execute(table.insert().values({**first, **values}))
             return True
+
+        return self._store.write(work)
 
     def resign(self, leader: int) -> None:
         """Let another one lead at once."""
         table = self._workers
-        with self._store.writing() as connection:
-            connection.execute(table.delete().where((table.c.id == LEADER) & (table.c.supervisor == leader)))
+        self._count(table.delete().where((table.c.id == LEADER) & (table.c.supervisor == leader)))
 
     def free(self, worker: int, rows: Sequence[Freed], max_crashes: int) -> list[int]:
         """Free rows of a dead process by key; return the ids that this made ready again. Safe to repeat."""
-        with self._store.writing() as connection:
-            held = self._held(connection, worker, [row.id for row in rows])
-            rows = [row for row in rows if row.id in held]
-            refunds = {fate: [row.id for row in rows if row.fate is fate] for fate in (Fate.REFUND, Fate.SUSPECT)}
-            for fate, ids in refunds.items():
-                suspect = {"suspect": true()} if fate is Fate.SUSPECT else {}
-                self._change(connection, worker, ids, attempts=self._jobs.c.attempts - 1, **suspect)
-            for row in rows:
-                if row.fate not in refunds:
-                    self._change(connection, worker, [row.id], **self._charge(row, max_crashes))
-            return self._ready(connection, [row.id for row in rows])
+        return self._store.write(lambda connection: self._free(connection, worker, rows, max_crashes))
+
+    def _free(self, connection: Connection, worker: int, rows: Sequence[Freed], max_crashes: int) -> list[int]:
+        held = self._held(connection, worker, [row.id for row in rows])
+        rows = [row for row in rows if row.id in held]
+        refunds = {fate: [row.id for row in rows if row.fate is fate] for fate in (Fate.REFUND, Fate.SUSPECT)}
+        for fate, ids in refunds.items():
+            suspect = {"suspect": true()} if fate is Fate.SUSPECT else {}
+            self._change(connection, worker, ids, attempts=self._jobs.c.attempts - 1, **suspect)
+        for row in rows:
+            if row.fate not in refunds:
+                self._change(connection, worker, [row.id], **self._charge(row, max_crashes))
+        return self._ready(connection, [row.id for row in rows])
 
     def _held(self, connection: Connection, worker: int, ids: Sequence[int]) -> set[int]:
         jobs = self._jobs
@@ -168,18 +185,18 @@ class Leases:
         """Let rows that nobody claimed be announced again; return how many."""
         jobs = self._jobs
         unclaimed = jobs.c.id.in_(ids) & jobs.c.locked_by.is_(None) & jobs.c.failed_at.is_(None)
-        with self._store.writing() as connection:
-            return connection.execute(update(jobs).where(unclaimed).values(announced_at=None)).rowcount
+        return self._count(update(jobs).where(unclaimed).values(announced_at=None))
+
+    def _count(self, statement: Update | Delete) -> int:
+        """Run one statement; return how many rows it changed."""
+        return self._store.write(lambda connection: connection.execute(statement).rowcount)
 
     def free_all(self, worker: int) -> int:
         """Free every row of a worker whose host is lost; return how many. Nobody knows which ran: all are suspect."""
+        values: dict[str, Any] = {"attempts": self._jobs.c.attempts - 1, "suspect": true(), "announced_at": null()}
         freed = 0
         for ids in self._held_by(worker):
-            with self._store.writing() as connection:
-                freed += self._change(
-                    connection, worker, ids,
-                    attempts=self._jobs.c.attempts - 1, suspect=true(), announced_at=null(),
-                )  # fmt: skip
+            freed += self._store.write(partial(self._change, worker=worker, ids=ids, **values))
         return freed
 
     def orphans(self) -> list[int]:
@@ -200,21 +217,23 @@ class Leases:
 
     def _scan(self, condition: ColumnElement[bool]) -> Iterator[Sequence[Any]]:
         """Read locked rows by ranges of the key: what a claim writes is in no index. Locks nothing."""
-        jobs = self._jobs
-        last = 0
-        while True:
-            with self._store.reading() as connection:
-                end = connection.execute(
-                    select(jobs.c.id).where(jobs.c.id > last).order_by(jobs.c.id).offset(SCAN_PIECE - 1).limit(1)
-                ).scalar()
-                piece = jobs.c.id > last if end is None else jobs.c.id.between(last + 1, end)
-                wanted = select(jobs.c.id, jobs.c.locked_by, jobs.c.claim_token)
-                rows = connection.execute(wanted.where(piece, jobs.c.locked_by.is_not(None), condition)).all()
+        last: int | None = 0
+        while last is not None:
+            rows, last = self._store.read(partial(self._piece, condition, last))
             if rows:
                 yield rows
-            if end is None:
-                return
-            last = end
+
+    def _piece(
+        self, condition: ColumnElement[bool], last: int, connection: Connection
+    ) -> tuple[Sequence[Any], int | None]:
+        """Read the next piece after the key ``last``; return its locked rows, and its end (None: of the table)."""
+        jobs = self._jobs
+        end = connection.execute(
+            select(jobs.c.id).where(jobs.c.id > last).order_by(jobs.c.id).offset(SCAN_PIECE - 1).limit(1)
+        ).scalar()
+        piece = jobs.c.id > last if end is None else jobs.c.id.between(last + 1, end)
+        wanted = select(jobs.c.id, jobs.c.locked_by, jobs.c.claim_token)
+        return connection.execute(wanted.where(piece, jobs.c.locked_by.is_not(None), condition)).all(), end
 
     def _change(self, connection: Connection, worker: int, ids: Sequence[int], **values: Any) -> int:
         if not ids:

@@ -3,13 +3,13 @@
 import os
 import socket
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from sqlalchemy import Engine
 
-__all__ = ["Links", "detached", "keep_alive"]
+__all__ = ["Links", "closed_on_error", "detached", "keep_alive"]
 
 
 class Links:
@@ -83,6 +83,17 @@ def detached(engine: Engine) -> Any:
     fairy = engine.pool.recreate().connect()
     fairy.detach()
     return fairy.dbapi_connection
+
+
+@contextmanager
+def closed_on_error(link: Any) -> Iterator[None]:
+    """Close a connection that could not be made ready for use."""
+    try:
+        yield
+    except BaseException:
+        with suppress(Exception):  # why it could not be made ready says more
+            link.close()
+        raise
 
 
 TCP_OPTIONS = {

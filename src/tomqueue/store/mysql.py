@@ -18,7 +18,7 @@ from tomqueue.settings import Settings
 from tomqueue.store.announcing import Upcoming
 from tomqueue.store.base import Answer, Inserted, Release, Want
 from tomqueue.store.forks import leave_to_parent
-from tomqueue.store.links import detached, keep_alive
+from tomqueue.store.links import closed_on_error, detached, keep_alive
 from tomqueue.store.mysql_text import MICROSECOND, NOW, as_text, code_of, in_utc, insert_row, listed, packets
 from tomqueue.store.sql import NONE, Picked, SqlStore, pairs, patiently
 from tomqueue.store.statements import (
@@ -69,9 +69,10 @@ class MysqlStore(SqlStore):
 
     def _connect(self) -> Any:
         link = detached(self.engine)
-        link.autocommit(True)
-        self._returning = "MariaDB" in link.get_server_info()
-        keep_alive(link.fileno() if hasattr(link, "fileno") else link._sock.fileno())  # noqa: SLF001 - PyMySQL's only way
+        with closed_on_error(link):
+            link.autocommit(True)
+            self._returning = "MariaDB" in link.get_server_info()
+            keep_alive(link.fileno() if hasattr(link, "fileno") else link._sock.fileno())  # noqa: SLF001 - PyMySQL's only way
         return link
 
     def _prepare(self, link: Any, _record: object) -> None:

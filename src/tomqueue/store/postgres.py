@@ -17,7 +17,7 @@ from tomqueue.job import Claimed, NewJob
 from tomqueue.priority import PRIORITIES
 from tomqueue.store.announcing import Upcoming
 from tomqueue.store.base import Answer, Inserted, Release, Want
-from tomqueue.store.links import detached, keep_alive
+from tomqueue.store.links import closed_on_error, detached, keep_alive
 from tomqueue.store.schema import EPOCH
 from tomqueue.store.sql import NONE, Picked, SqlStore, end_of, pairs, patiently
 from tomqueue.store.statements import (
@@ -61,12 +61,13 @@ class PostgresStore(SqlStore):
     def _connect(self) -> Link:
         link = detached(self.engine)
         assert isinstance(link, psycopg.Connection)
-        link.autocommit = True
-        link.execute(
-            "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS s(name, value)",
-            self._session(),
-        )
-        keep_alive(link.fileno())
+        with closed_on_error(link):
+            link.autocommit = True
+            link.execute(
+                "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS s(name, value)",
+                self._session(),
+            )
+            keep_alive(link.fileno())
         return link
 
     def _session(self) -> tuple[list[str], list[str]]:
@@ -282,15 +283,15 @@ class PostgresStore(SqlStore):
 
     def _at_once(self, work: Callable[[Link], T]) -> T:
         """Run one statement, which is a transaction of its own: one round trip."""
-        try:
-            link = self._links.get()
-        except Exception as error:
-            raise self._raised(error) from error
+        return self._repeated(lambda: self._alone(work))
+
+    def _alone(self, work: Callable[[Link], T]) -> T:
+        link = self._links.get()
         try:
             return work(link)
         except Exception as error:
             if not self._is_broken(error):
-                raise self._raised(error) from error
+                raise
             self._links.drop()
             raise OutcomeUnknown(f"the connection broke before the answer came: {error}") from error
 

@@ -246,8 +246,7 @@ class SqlStore(Transactions):
     def restamp(self, ids: Sequence[int], old: datetime) -> tuple[datetime, list[int]]:
         """Give waiting rows that still have the stamp ``old`` a new one; return it and their ids."""
         new = self.now()
-        with self.writing() as connection:
-            return new, announcing.restamp(connection, self.tables.jobs, ids, old, new)
+        return new, self.write(lambda connection: announcing.restamp(connection, self.tables.jobs, ids, old, new))
 
     def renew(self, place: Place, limit: int) -> tuple[list[AnnouncedRow], Place | None]:
         """Give the next ready rows of a walk a new stamp; return them, and where it goes on (None: nowhere)."""
@@ -271,8 +270,7 @@ class SqlStore(Transactions):
 
     def announced_since(self, ids: Sequence[int], since: datetime) -> list[AnnouncedRow]:
         """Read which of ``ids`` wait and were announced at ``since`` or later: after an OutcomeUnknown."""
-        with self.reading() as connection:
-            return announcing.announced_since(connection, self.tables.jobs, ids, since)
+        return self.read(lambda connection: announcing.announced_since(connection, self.tables.jobs, ids, since))
 
     def coming(self, within: timedelta, limit: int) -> list[Upcoming]:
         """Read unannounced rows that are due or fall due ``within`` that time, at most ``limit`` of each priority."""

@@ -5,11 +5,11 @@ import random
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from tomqueue.crash_points import reached
 from tomqueue.errors import OutcomeUnknown, StoreError, StoreUnavailable
@@ -83,25 +83,45 @@ class Transactions(ABC):
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """Open a short transaction that may write."""
-        with self.translating(), self.connected() as connection:
-            with connection.execution_options(tomqueue_write=True).begin():
-                yield connection
+        """Open a short transaction that may write. Raises OutcomeUnknown when the connection broke during COMMIT."""
+        committing = False
+        try:
+            with self.translating(), self.connected() as connection:
+                with connection.execution_options(tomqueue_write=True).begin():
+                    yield connection
+                    committing = True
+        except StoreUnavailable as error:
+            if committing and self._is_broken(driver_error(error)):
+                raise unknown(error) from error.__cause__
+            raise
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` in a short transaction that may write, and all of it again where that helps (deadlock)."""
+        return self._tried(self.writing, work)
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in a short transaction that only reads, and all of it again where that helps."""
+        return self._tried(self.reading, work)
+
+    def _tried(self, begin: Callable[[], AbstractContextManager[Connection]], work: Callable[[Connection], T]) -> T:
         for attempt in range(TRANSIENT_RETRIES):
             try:
-                with self.writing() as connection:
+                with begin() as connection:
                     return work(connection)
             except StoreError as error:
-                cause = error.__cause__
-                original = cause.orig if isinstance(cause, DBAPIError) else None
-                transient = isinstance(original, Exception) and self._is_transient(original)
-                if not transient or attempt == TRANSIENT_RETRIES - 1:
+                if isinstance(error, OutcomeUnknown) or not self._is_worth_another(error, attempt):
                     raise
-            time.sleep(random.uniform(0, 0.005 * 2**attempt))  # noqa: S311 - jitter, no secret
+            pause(attempt)
         raise AssertionError("unreachable")
+
+    def _is_worth_another(self, error: StoreError, attempt: int) -> bool:
+        """Say whether a transaction that changed nothing is to be tried again at once."""
+        if attempt == TRANSIENT_RETRIES - 1:
+            return False
+        if isinstance(error.__cause__, IntegrityError):  # another one was quicker to insert the same key
+            return True
+        original = driver_error(error)
+        return self._is_transient(original) or (attempt == 0 and self._is_broken(original))
 
     @contextmanager
     def translating(self) -> Iterator[None]:
@@ -115,15 +135,21 @@ class Transactions(ABC):
     # What is hot: the driver --------------------------------------------------------------------------
 
     def _transact(self, work: Callable[[Any], T]) -> T:
+        return self._repeated(lambda: self._transact_once(work))
+
+    def _repeated(self, run: Callable[[], T]) -> T:
+        """Run what is all or nothing, again where that helps."""
         for attempt in range(TRANSIENT_RETRIES):
             try:
-                return self._transact_once(work)
+                return run()
+            except StoreError:
+                raise
             except Exception as error:
                 # a connection that broke before COMMIT (the server was restarted) changed nothing: once anew
                 again = self._is_transient(error) or (attempt == 0 and self._is_broken(error))
                 if not again or attempt == TRANSIENT_RETRIES - 1:
                     raise self._raised(error) from error
-            time.sleep(random.uniform(0, 0.005 * 2**attempt))  # noqa: S311 - jitter, no secret
+            pause(attempt)
         raise AssertionError("unreachable")
 
     def _at_once(self, work: Callable[[Any], T]) -> T:
@@ -144,7 +170,7 @@ class Transactions(ABC):
             if isinstance(error, Exception) and self._is_broken(error):
                 self._links.drop()
                 if committing:
-                    raise OutcomeUnknown(f"the connection broke while committing: {error}") from error
+                    raise unknown(error) from error
             else:
                 self._roll_back(link)
             raise
@@ -155,7 +181,7 @@ class Transactions(ABC):
         try:
             return self._read_once(work)
         except Exception as error:
-            if not self._is_broken(error):
+            if not (self._is_broken(error) or self._is_transient(error)):
                 raise self._raised(error) from error
         try:
             return self._read_once(work)
@@ -183,3 +209,19 @@ class Transactions(ABC):
         if self._is_broken(error):
             return StoreUnavailable(f"the database connection broke: {error}")
         return self._translated(error) or error
+
+
+def pause(attempt: int) -> None:
+    """Wait a moment before the next attempt: longer each time, and not all at the same moment."""
+    time.sleep(random.uniform(0, 0.005 * 2**attempt))  # noqa: S311 - jitter, no secret
+
+
+def unknown(error: Exception) -> OutcomeUnknown:
+    """Return the error of a connection that broke during COMMIT."""
+    return OutcomeUnknown(f"the connection broke while committing: {error}")
+
+
+def driver_error(error: StoreError) -> Exception:
+    """Return what the driver said, of an error that SQLAlchemy brought; else the error itself."""
+    cause = error.__cause__
+    return cause.orig if isinstance(cause, DBAPIError) and isinstance(cause.orig, Exception) else error
