@@ -1,6 +1,7 @@
 """A private database server that a test may stop and start again with its data."""
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from sqlalchemy import URL
 
 from tests.servers import answers, as_text, mariadb_plan, postgres_plan, private_directory
+from tests.small_disk import small_disk
 from tests.watcher import STOP_SECONDS, Plan, running
 
 __all__ = ["PLANS", "DatabaseServer", "restartable"]
@@ -46,6 +48,36 @@ class DatabaseServer:
         """Kill the server as a crash does (`kill -9`); its data stays."""
         self._end(signal.SIGKILL)
 
+    def start_again(self) -> None:
+        """Start the server if it has ended by itself, as one does whose disk is full."""
+        if self._watcher is not None and self._watcher.poll() is not None:
+            self._watcher = None
+            self._running.pop_all().close()
+        self.start()
+
+    def copy_data(self) -> None:
+        """Keep a copy of the data of a server that is stopped."""
+        shutil.copytree(self._data, self._copy, symlinks=True, copy_function=copy_with_owner)
+        own_alike(self._data, self._copy)
+
+    def use_copy(self) -> None:
+        """Put the copy in place of the data, of a server that is stopped."""
+        shutil.rmtree(self._data)
+        self._copy.rename(self._data)
+
+    @property
+    def folder(self) -> Path:
+        """Where all of its files are."""
+        return Path(self._plan.directory)
+
+    @property
+    def _data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def _copy(self) -> Path:
+        return self.folder / "copy"
+
     def close(self) -> None:
         """End the server for good."""
         self._running.close()
@@ -59,11 +91,27 @@ class DatabaseServer:
         self._running.pop_all().close()
 
 
+def copy_with_owner(source: str, target: str) -> str:
+    """Copy a file; the server's user goes on owning it."""
+    shutil.copy2(source, target)
+    own_alike(Path(source), Path(target))
+    return target
+
+
+def own_alike(source: Path, target: Path) -> None:
+    """Give a file, or a folder with the folders in it, the owners of another one."""
+    for one in (source, *(inner for inner in source.rglob("*") if inner.is_dir())):
+        found = one.stat()
+        os.chown(target / one.relative_to(source), found.st_uid, found.st_gid)
+
+
 @contextmanager
-def restartable(name: str) -> Iterator[DatabaseServer]:
-    """Give a running private server; ``name`` is one of PLANS."""
+def restartable(name: str, *, megabytes: int | None = None) -> Iterator[DatabaseServer]:
+    """Give a running private server; ``name`` is one of PLANS. With ``megabytes`` its disk is no larger."""
     user, plan = PLANS[name]
-    with private_directory(user) as (directory, owner):
+    with private_directory(user) as (directory, owner), ExitStack() as stack:
+        if megabytes is not None:
+            stack.enter_context(small_disk(Path(directory), megabytes, owner))
         server = DatabaseServer(*plan(directory, owner))
         try:
             server.start()

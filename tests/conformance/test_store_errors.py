@@ -1,15 +1,18 @@
 """Conformance of the store's errors: what a database says becomes what a worker can act on."""
 
+import os
+import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, make_url, select, text
 
 from tests.conformance.jobs import SERVERS, insert, new, row, take
 from tests.harness import PATIENCE
+from tests.servers import administering
 from tomqueue.errors import OutcomeUnknown, StoreError, StoreUnavailable
 from tomqueue.settings import Settings
 from tomqueue.store import transactions
@@ -99,6 +102,35 @@ def test_a_lock_is_not_waited_for_without_end(kind: str, url: str, store: SqlSto
             hasty.finish([Delete(job, 7)])
     assert hasty.finish([Delete(job, 7)]) == [True]
     hasty.close()
+
+
+@pytest.mark.parametrize("kind", SERVERS, indirect=True)
+def test_a_locked_table_is_not_waited_for_without_end(kind: str, url: str, store: SqlStore, monkeypatch: Any) -> None:
+    """Nor is one that somebody holds as a whole, as a migration does."""
+    monkeypatch.setattr(transactions, "TRANSIENT_RETRIES", 1)
+    lock = {
+        "postgresql": ("BEGIN", "LOCK TABLE tomqueue_jobs IN ACCESS EXCLUSIVE MODE"),
+        "mysql": ("LOCK TABLES tomqueue_jobs WRITE",),
+    }
+    hasty = open_store(Settings(database_url=url, database_timeout=1.0))
+    with administering(make_url(url)) as other:
+        for statement in lock[store.engine.dialect.name]:
+            other.execute(text(statement))
+        with pytest.raises(StoreUnavailable, match="lock"):
+            hasty.insert([new()])
+    hasty.insert([new()])
+    hasty.close()
+
+
+@pytest.mark.parametrize("kind", SERVERS, indirect=True)
+def test_a_server_that_is_gone_without_a_word_is_noticed(store: SqlStore) -> None:
+    """The kernel asks for it on every connection of ours, also on those that renew leases."""
+    with store.connected() as connection:
+        links: list[Any] = [store._links.get(), connection.connection.dbapi_connection]
+        for link in links:
+            descriptor = link.fileno() if hasattr(link, "fileno") else link._sock.fileno()
+            with socket.socket(fileno=os.dup(descriptor)) as peer:
+                assert peer.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
 
 def test_a_writer_of_sqlite_is_not_waited_for_without_end(sqlite_url: str) -> None:

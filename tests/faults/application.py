@@ -30,7 +30,11 @@ def atomic(ctx: JobContext, key: str, seconds: float) -> None:
     """Do the same, and write into the database in the transaction that finishes the job."""
     ledger.write(What.STARTED, key, attempt=ctx.attempt)
     spend(ctx, key, seconds)
-    ctx.connection.execute(text(f"INSERT INTO {EFFECTS} (job_key) VALUES (:key)"), {"key": key})
+    try:
+        ctx.connection.execute(text(f"INSERT INTO {EFFECTS} (job_key) VALUES (:key)"), {"key": key})
+    except BaseException:
+        ledger.write(What.CUT, key, attempt=ctx.attempt)
+        raise
     ledger.write(What.FINISHED, key, attempt=ctx.attempt)
 
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from tests.faults.ledger import Event, What, is_atomic
 
-__all__ = ["Counts", "Unknown", "check", "longest_wait", "recoveries"]
+__all__ = ["Counts", "Unknown", "check", "forget", "longest_wait", "recoveries"]
 
 CLOCKS_DIFFER = 0.01
 """Seconds by which the database's clock may have been slewed against the boot clock during a run."""
@@ -24,7 +24,7 @@ class Unknown(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """What a run shows. All but ``jobs``, ``recovered``, ``restarted`` and ``duplicated`` must always be 0."""
+    """What a run shows. Zero always: lost, phantom, early, not_owned, effects_off; the others where a scenario says."""
 
     jobs: int
     """Keys that were committed, as far as their producers know."""
@@ -46,12 +46,15 @@ class Counts:
     """Finishes that were accepted of a worker although another one had started the job since."""
     effects_off: int
     """Atomic jobs whose effect is not in the database exactly once."""
+    charged: int = 0
+    """Keys that were charged more than one attempt."""
 
-    def wrong(self, *, may_overlap: bool = False, may_restart: bool = True) -> dict[str, int]:
+    def wrong(self, *, may_overlap: bool = False, may_restart: bool = True, may_charge: bool = True) -> dict[str, int]:
         """Return what must not be, by name."""
         never = {"lost", "phantom", "early", "not_owned", "effects_off"}
         never |= set() if may_overlap else {"overlapping"}
         never |= set() if may_restart else {"restarted", "duplicated"}
+        never |= set() if may_charge else {"charged"}
         return {name: count for name in sorted(never) if (count := getattr(self, name))}
 
     def __str__(self) -> str:
@@ -77,7 +80,21 @@ def check(events: Sequence[Event], effects: Iterable[str], unknown: Unknown = Un
         early=sum(is_early(of_key) for of_key in by_key.values()),
         not_owned=sum(not_owned(of_key) for of_key in by_key.values()),
         effects_off=effects_off(Counter(effects), must_run, may_run, set(done)),
+        charged=len({event.key for event in events if event.what is What.STARTED and event.attempt > 1}),
     )
+
+
+def forget(events: Sequence[Event], since: float, until: float) -> list[Event]:
+    """Leave out what a server cannot know to which everybody fell back at ``until``, with the data of ``since``.
+
+    Keys that were enqueued meanwhile, and that anything was finished meanwhile.
+    """
+    meanwhile = {event.key for event in events if event.what is What.ENQUEUED and since <= event.time <= until}
+    return [
+        event
+        for event in events
+        if event.key not in meanwhile and not (event.what is What.SETTLED and since <= event.time <= until)
+    ]
 
 
 class Keys:

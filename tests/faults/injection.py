@@ -37,6 +37,8 @@ class Trouble:
     """Whether the database rolls the whole transaction back by itself."""
     passes: bool = False
     """Whether trying the transaction again at once is the cure."""
+    own_doing: bool = False
+    """Whether a job whose own statement meets it is charged for it."""
     rare: bool = False
     """Whether it is treated as another one here, so that a few calls show it for all."""
 
@@ -77,8 +79,8 @@ TROUBLES: dict[str, tuple[Trouble, ...]] = {
     "postgres": (
         of_postgres("deadlock", "40P01", passes=True),
         of_postgres("serialization failure", "40001", passes=True, rare=True),
-        of_postgres("lock time-out", "55P03", rare=True),
-        of_postgres("statement time-out", "57014", rare=True),
+        of_postgres("lock time-out", "55P03", own_doing=True, rare=True),
+        of_postgres("statement time-out", "57014", own_doing=True, rare=True),
         of_postgres("disk full", "53100", rare=True),
         of_postgres("read-only", "25006"),
         of_postgres("terminated backend", "57P01", loses=True, rare=True),
@@ -88,7 +90,7 @@ TROUBLES: dict[str, tuple[Trouble, ...]] = {
     "mariadb": (
         of_mariadb("deadlock", 1213, rolls_back=True, passes=True),
         of_mariadb("snapshot too old", 1020, rolls_back=True, passes=True, rare=True),
-        of_mariadb("lock wait time-out", 1205, passes=True),
+        of_mariadb("lock wait time-out", 1205, own_doing=True, passes=True),
         of_mariadb("disk full", 1114),
         of_mariadb("read-only", 1290, rare=True),
         of_mariadb("killed connection", 1927, loses=True, rare=True),
@@ -114,10 +116,17 @@ class Injector:
         self._trouble: Trouble | None = None
         self._left = self._more = self.struck = 0
         self._from_begin = False
+        self._spare: str | None = None
 
-    def arm(self, trouble: Trouble, at: int, *, times: int = 1, from_begin: bool = False) -> None:
-        """Fail the ``at``-th statement from now, or from the next BEGIN on, and as many after it as ``times`` says."""
+    def arm(
+        self, trouble: Trouble, at: int, *, times: int = 1, from_begin: bool = False, spare: str | None = None
+    ) -> None:
+        """Fail the ``at``-th statement from now, or from the next BEGIN on, and as many after it as ``times`` says.
+
+        A statement with the text ``spare`` passes.
+        """
         with self._lock:
+            self._spare = spare
             self._trouble, self._left, self._more, self.struck = trouble, at, times, 0
             self._from_begin = from_begin
 
@@ -140,6 +149,8 @@ class Injector:
     def _due(self, what: str) -> Trouble | None:
         with self._lock:
             if self._trouble is None or (self._from_begin and not what.startswith(BEGINS)):
+                return None
+            if self._spare is not None and self._spare in what:
                 return None
             self._from_begin = False
             self._left -= 1

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.faults.checker import Counts, check
+from tests.faults.checker import Counts, check, forget
+from tests.faults.database import database_of
 from tests.faults.proxy import Proxy
 from tests.faults.scenario import Scenario
 from tests.faults.wired import WiredBroker
 from tests.faults.world import Setup, World
 from tests.rabbitmq_server import Broker, delete_names
-from tests.servers import fresh_database
 
 __all__ = ["Result", "run_once"]
 
@@ -29,19 +29,24 @@ class Result:
     seed: int
     counts: Counts
     recoveries: list[float]
+    cpu: float | None = None
+    """Share of a core that all supervisors and their children used while something was away."""
 
     @property
     def wrong(self) -> dict[str, int]:
         """What must not be, by name; empty when all promises held."""
         scenario, counts = self.scenario, self.counts
-        wrong = counts.wrong(may_overlap=scenario.may_overlap, may_restart=scenario.may_restart)
+        wrong = counts.wrong(
+            may_overlap=scenario.may_overlap, may_restart=scenario.may_restart, may_charge=scenario.may_charge
+        )
         if counts.duplicated > scenario.most_duplicates:
             wrong["duplicated"] = counts.duplicated
         return wrong
 
     def __str__(self) -> str:
         waits = ", ".join(f"{seconds:.2f} s" for seconds in self.recoveries) or "nobody waited"
-        return f"{self.scenario.name} on {self.setup} (seed {self.seed}): {self.counts}; recovery {waits}"
+        cpu = "" if self.cpu is None else f"; {self.cpu:.0%} of a core meanwhile"
+        return f"{self.scenario.name} on {self.setup} (seed {self.seed}): {self.counts}; recovery {waits}{cpu}"
 
 
 def run_once(
@@ -49,10 +54,10 @@ def run_once(
 ) -> Result:
     """Run a scenario in a world of its own, to its end."""
     with ExitStack() as stack:
-        url = database_url(setup, find, folder, stack)
+        database = stack.enter_context(database_of(scenario, setup, find, folder))
         node, wire = wired_node(find, stack) if scenario.is_wired else (None, None)
         broker_url = node.url_through(wire.port) if node and wire else find("rabbitmq_server") if setup.broker else None
-        world = World(folder, setup, (url, broker_url), times=times, seed=seed)
+        world = World(folder, setup, (database.url, broker_url), times=times, seed=seed, database=database)
         if node and wire:
             world.wired = WiredBroker(node, wire, world.prefix)
         elif broker_url is not None:
@@ -61,8 +66,12 @@ def run_once(
         scenario.run(world)
         world.finish()
         events = world.ledger.read()
-        counts = check(events, world.effects(), scenario.unknown)
-        return Result(scenario=scenario, setup=setup, seed=seed, counts=counts, recoveries=scenario.measure(events))
+        if world.forgotten is not None:
+            events = forget(events, *world.forgotten)
+        return Result(
+            scenario=scenario, setup=setup, seed=seed, counts=check(events, world.effects(), scenario.unknown),
+            recoveries=scenario.measure(events), cpu=world.cpu,
+        )  # fmt: skip
 
 
 def wired_node(find: Find, stack: ExitStack) -> tuple[Broker, Proxy]:
@@ -70,10 +79,3 @@ def wired_node(find: Find, stack: ExitStack) -> tuple[Broker, Proxy]:
     node: Broker = find("node")
     node.start()
     return node, stack.enter_context(Proxy(node.port))
-
-
-def database_url(setup: Setup, find: Find, folder: Path, stack: ExitStack) -> str:
-    """Make an empty database."""
-    if setup.database == "sqlite":
-        return f"sqlite:///{folder / 'jobs.db'}"
-    return stack.enter_context(fresh_database(find(f"{setup.database}_server")))

@@ -44,6 +44,12 @@ class Scenario:
     """Whether the short selection may take it."""
     measure: Callable[[Sequence[Event]], list[float]] = recoveries
     """What the bound is for, of the events of one run."""
+    may_charge: bool = True
+    """Whether a job may be charged more than one attempt."""
+    own_server: bool = False
+    """Whether it needs a database server of its own, to stop it or to change its settings."""
+    megabytes: int | None = None
+    """Size of the database's disk, where that is what it is about."""
     may_overlap: bool = False
     """Whether two runs of a job may be under way at one moment: only where a process is frozen past its lease."""
 

@@ -13,10 +13,10 @@ from sqlalchemy import make_url
 
 from tests.acceptance.site import wait_until
 from tests.faults.checker import Counts, check
+from tests.faults.database import database_url
 from tests.faults.disturbances import Soaked, disturbances_of
 from tests.faults.flatness import Meters, connections_to
 from tests.faults.ground import Ground
-from tests.faults.running import database_url
 from tests.faults.scenario import DATABASES
 from tests.faults.world import SHORT_TIMES, Setup, World
 from tests.server_admin import ServerAdmin

@@ -12,8 +12,8 @@ __all__ = ["PAGE", "insert", "rows", "table"]
 PAGE = Path(__file__).parents[2] / "docs/explanation/guarantees.md"
 BEGIN, END = "<!-- faults: written by make faults -->", "<!-- faults: end -->"
 HEAD = (
-    "| Fault | Database | Broker | Runs | Jobs | Lost | Duplicated | Recovery p50 | max | Bound |",
-    "|---|---|---|---|---|---|---|---|---|---|",
+    "| Fault | Database | Broker | Runs | Jobs | Lost | Duplicated | Recovery p50 | max | Bound | CPU meanwhile |",
+    "|---|---|---|---|---|---|---|---|---|---|---|",
 )
 SHOWN = {"sqlite": "SQLite", "postgres": "PostgreSQL", "mariadb": "MariaDB"}
 
@@ -40,10 +40,12 @@ def row(group: Sequence[Result]) -> str:
         (shown(median(waits), scenario.bound), shown(waits[-1], scenario.bound)) if waits else ("none", "none")
     )
     counts = [one.counts for one in group]
+    cpu = max((one.cpu for one in group if one.cpu is not None), default=None)
     cells = (
         scenario.name, databases, "RabbitMQ" if group[0].setup.broker else "none", len(group),
         sum(one.jobs + one.recovered for one in counts), sum(one.lost for one in counts),
         sum(one.duplicated for one in counts), p50, longest, f"{scenario.bound:g} s",
+        "" if cpu is None else f"{cpu:.0%}",
     )  # fmt: skip
     return "| " + " | ".join(map(str, cells)) + " |"
 

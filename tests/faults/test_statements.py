@@ -7,7 +7,6 @@ import pytest
 
 from tests.faults.injection import TROUBLES, Injector, Trouble, faulty_engine
 from tests.faults.journeys import JOURNEYS, Journey
-from tests.servers import fresh_database
 from tomqueue.errors import OutcomeUnknown, StoreUnavailable
 from tomqueue.settings import Settings
 from tomqueue.store.migrate import migrate
@@ -18,29 +17,6 @@ from tomqueue.store.transactions import TRANSIENT_RETRIES
 MOST_STATEMENTS = 60
 EVERY_TROUBLE = ("FinishAndTake", "Renew")
 """Of what is hot and what is cold, the calls that meet every trouble; the others meet one of each kind."""
-
-
-@pytest.fixture(scope="module", params=["sqlite", "postgres", "mariadb"])
-def kind(request: pytest.FixtureRequest) -> str:
-    """Give one kind of database after the other; a test may choose fewer (``indirect``)."""
-    return str(request.param)
-
-
-@pytest.fixture(scope="module")
-def injector() -> Injector:
-    """Give what breaks statements."""
-    return Injector()
-
-
-@pytest.fixture(scope="module")
-def url(kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Give the URL of an empty database for all tests of this file: each has a queue of its own."""
-    if kind == "sqlite":
-        yield f"sqlite:///{tmp_path_factory.mktemp('statements') / 'jobs.db'}"
-        return
-    with fresh_database(request.getfixturevalue(f"{kind}_server")) as url:
-        # nobody pulls the plug here
-        yield f"{url}?options=-c%20synchronous_commit%3Doff" if kind == "postgres" else url
 
 
 @pytest.fixture(scope="module")

@@ -28,8 +28,8 @@ def test_runs_of_a_fault_are_one_row_with_and_one_without_a_broker() -> None:
         result("sqlite", recoveries=[], broker=True),
     ]  # fmt: skip
     assert rows(results) == [
-        "| kill | SQLite, MariaDB | none | 2 | 202 | 1 | 2 | 0.50 s | **1.75 s** | 1.5 s |",
-        "| kill | SQLite | RabbitMQ | 1 | 101 | 0 | 0 | none | none | 1.5 s |",
+        "| kill | SQLite, MariaDB | none | 2 | 202 | 1 | 2 | 0.50 s | **1.75 s** | 1.5 s |  |",
+        "| kill | SQLite | RabbitMQ | 1 | 101 | 0 | 0 | none | none | 1.5 s |  |",
     ]
 
 

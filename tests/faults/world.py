@@ -4,6 +4,7 @@ import os
 import secrets
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import msgspec
 from sqlalchemy import text
 
 from tests.acceptance.site import Installed, Running, environment_of, wait_until
+from tests.faults.cpu import CpuUse
 from tests.faults.ledger import EFFECTS, LEDGER, Ledger, What
 from tests.faults.load import Load
 from tests.faults.wired import WiredBroker
@@ -31,6 +33,7 @@ PATIENCE = 90.0
 MORE = 50
 """Jobs that are enqueued after a fault: the system goes on."""
 LONG_ENOUGH = 0.05
+LOOK_EVERY = 0.1
 SHORT_TIMES: Mapping[str, float] = {"heartbeat": 0.5, "lease": 3, "grace": 5}
 DEFAULT_TIMES: Mapping[str, float] = {}
 
@@ -59,10 +62,22 @@ class World:
     """One run's servers and processes. Leaving the block ends every process."""
 
     def __init__(
-        self, folder: Path, setup: Setup, addresses: tuple[str, str | None], *, times: Mapping[str, float], seed: int
+        self,
+        folder: Path,
+        setup: Setup,
+        addresses: tuple[str, str | None],
+        *,
+        times: Mapping[str, float],
+        seed: int,
+        database: Any = None,
     ) -> None:
         database_url, broker_url = addresses
         self.setup = setup
+        self.database: Any = database
+        self.forgotten: tuple[float, float] | None = None
+        """From when until when the database forgot what was done."""
+        self.cpu: float | None = None
+        """Share of a core that was used while something was away."""
         self.random = Random(seed)
         self.prefix = f"faults-{secrets.token_hex(6)}"
         self.ledger = Ledger(folder / "ledger")
@@ -111,10 +126,14 @@ class World:
         number = len(self._producers)
         return Load(name=f"p{number}", seed=self.random.randrange(2**32), **options)
 
-    def stop_producers(self, more: int = MORE) -> None:
-        """Let so many more jobs be committed, then stop those that enqueue."""
+    def wait_for_jobs(self, more: int) -> None:
+        """Wait until so many more jobs are committed."""
         enough = self.ledger.count(What.COMMITTED) + more
         wait_until(lambda: self.ledger.count(What.COMMITTED) >= enough, f"{more} more jobs", PATIENCE)
+
+    def stop_producers(self, more: int = MORE) -> None:
+        """Let so many more jobs be committed, then stop those that enqueue."""
+        self.wait_for_jobs(more)
         for producer in self._producers:
             if producer.process.poll() is None:
                 producer.send(signal.SIGTERM)
@@ -161,6 +180,21 @@ class World:
 
         wait_until(look, "a job that runs for a while", PATIENCE)
         return found[0]
+
+    def away(self, seconds: float) -> None:
+        """Let time pass in which something is away, and measure what the supervisors and their children use."""
+        used, until = CpuUse(), boot_time() + seconds
+        while boot_time() < until:
+            for supervisor in self._supervisors:
+                if supervisor.process.poll() is None:
+                    used.look([supervisor.process.pid, *supervisor.children()])
+            time.sleep(LOOK_EVERY)
+        self.cpu = max(self.cpu or 0.0, used.share)
+
+    @property
+    def log_lines(self) -> int:
+        """How many lines all supervisors and their children have written."""
+        return sum(supervisor.log.count("\n") for supervisor in self._supervisors)
 
     # The end ------------------------------------------------------------------------------------------
 

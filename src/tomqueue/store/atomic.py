@@ -24,15 +24,24 @@ class AtomicTransaction:
         self._store = store
         self._connection: Connection | None = None
         self._session: Session | None = None
+        self._refused = False
 
     @property
     def connection(self) -> Connection:
         """The connection; its transaction begins with the first use."""
         if self._connection is None:
+            self._refused = True
             with self._store.translating():
-                self._connection = self._store.connected().execution_options(tomqueue_write=True)
-                self._connection.begin()
+                connection = self._connection = self._store.connected().execution_options(tomqueue_write=True)
+                connection.begin()
+            self._refused = False
         return self._connection
+
+    def is_to_blame_for(self, error: BaseException) -> bool:
+        """Say whether a job ended with ``error`` because its transaction could not begin, or the database is away."""
+        if isinstance(error, DBAPIError) and isinstance(error.orig, Exception):
+            return self._refused or self._store.is_to_blame_for(error.orig)
+        return self._refused or (self._connection is not None and self._connection.invalidated)
 
     def session(self) -> Session:
         """Return the Session of the transaction; its ``commit`` only flushes, its ``rollback`` rolls the job back."""

@@ -37,7 +37,8 @@ from tomqueue.store.transactions import TRANSIENT_RETRIES
 __all__ = ["MysqlStore"]
 
 # numbers by MySQL's "Server Error Message Reference"; 1020 is MariaDB's innodb_snapshot_isolation
-TRANSIENT = {1020, 1205, 1213}
+LOCK_WAIT_TIMEOUT = 1205
+TRANSIENT = {1020, LOCK_WAIT_TIMEOUT, 1213}
 BROKEN = {0, 1053, 1927, 2002, 2003, 2006, 2013, 2055, 4031}
 NOT_MIGRATED = {1054, 1146}
 UNAVAILABLE = {
@@ -48,6 +49,7 @@ UNAVAILABLE = {
     1203: "this user has too many connections",
     1205: "another transaction holds its lock",
     1213: "other transactions were in the way",
+    1226: "this user has too many connections",
     1290: "it is read-only",
     1792: "it is read-only",
     1836: "it is read-only",
@@ -72,11 +74,12 @@ class MysqlStore(SqlStore):
         with closed_on_error(link):
             link.autocommit(True)
             self._returning = "MariaDB" in link.get_server_info()
-            keep_alive(link.fileno() if hasattr(link, "fileno") else link._sock.fileno())  # noqa: SLF001 - PyMySQL's only way
         return link
 
     def _prepare(self, link: Any, _record: object) -> None:
         """Make every connection of our engine the same, whatever the server's defaults are."""
+        # a server that is gone without a word is noticed, also by what renews leases
+        keep_alive(link.fileno() if hasattr(link, "fileno") else link._sock.fileno())  # noqa: SLF001 - PyMySQL's only way
         if hasattr(link, "fileno"):  # mysqlclient; PyMySQL says no goodbye by itself
             leave_to_parent(link)
         # whole seconds; then the transaction is tried again, as after a deadlock
@@ -84,7 +87,8 @@ class MysqlStore(SqlStore):
         run(
             link,
             "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION',"
-            f" time_zone = '+00:00', innodb_lock_wait_timeout = {lock_wait}",
+            # the second is for a table that somebody has locked as a whole; the server's default is a day
+            f" time_zone = '+00:00', innodb_lock_wait_timeout = {lock_wait}, lock_wait_timeout = {lock_wait}",
         )
         run(link, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
 
@@ -109,6 +113,9 @@ class MysqlStore(SqlStore):
         return isinstance(error, self._driver.InterfaceError) or (
             isinstance(error, self._driver.Error) and code_of(error) in BROKEN
         )
+
+    def _is_own_doing(self, error: Exception) -> bool:
+        return isinstance(error, self._driver.Error) and code_of(error) == LOCK_WAIT_TIMEOUT
 
     def now(self) -> datetime:
         """Return the server's clock."""

@@ -10,11 +10,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import psycopg
-from sqlalchemy import ColumnElement, DateTime, func
+from sqlalchemy import ColumnElement, DateTime, Engine, event, func
 
 from tomqueue.errors import OutcomeUnknown, StoreError, StoreUnavailable
 from tomqueue.job import Claimed, NewJob
 from tomqueue.priority import PRIORITIES
+from tomqueue.settings import Settings
 from tomqueue.store.announcing import Upcoming
 from tomqueue.store.base import Answer, Inserted, Release, Want
 from tomqueue.store.links import closed_on_error, detached, keep_alive
@@ -42,6 +43,7 @@ Link = psycopg.Connection[tuple[Any, ...]]
 # SQLSTATEs, by the manual's appendix "PostgreSQL Error Codes"; two characters name a class
 TRANSIENT = ("40001", "40P01")
 BROKEN = ("08", "57P01", "57P02", "57P03", "57P05", "25P03")
+OWN_DOING = ("55P03", "57014", "25P03")
 NOT_MIGRATED = ("42P01", "42703", "3F000")
 UNAVAILABLE = {
     "25006": "it is read-only",
@@ -56,6 +58,10 @@ UNAVAILABLE = {
 class PostgresStore(SqlStore):
     """The rows in PostgreSQL, by psycopg."""
 
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        super().__init__(engine, settings)
+        event.listen(engine, "connect", watch_over)
+
     # Connections --------------------------------------------------------------------------------------
 
     def _connect(self) -> Link:
@@ -67,7 +73,6 @@ class PostgresStore(SqlStore):
                 "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS s(name, value)",
                 self._session(),
             )
-            keep_alive(link.fileno())
         return link
 
     def _session(self) -> tuple[list[str], list[str]]:
@@ -114,6 +119,9 @@ class PostgresStore(SqlStore):
         if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
             return False
         return error.sqlstate is None or error.sqlstate.startswith(BROKEN)
+
+    def _is_own_doing(self, error: Exception) -> bool:
+        return isinstance(error, psycopg.Error) and error.sqlstate in OWN_DOING
 
     def now(self) -> datetime:
         """Return the server's clock."""
@@ -307,6 +315,11 @@ class PostgresStore(SqlStore):
 
 
 NO_MARK = (EPOCH, 0)
+
+
+def watch_over(link: Link, _record: object) -> None:
+    """Notice a server that is gone without a word, on every connection of ours: also that which renews leases."""
+    keep_alive(link.fileno())
 
 
 def run(link: Link, statement: str, parameters: Sequence[Any] = ()) -> psycopg.Cursor[tuple[Any, ...]]:

@@ -49,6 +49,19 @@ class Transactions(ABC):
     def _is_broken(self, error: Exception) -> bool:
         """Say whether the connection is gone."""
 
+    def _is_own_doing(self, error: Exception) -> bool:  # noqa: ARG002 - for dialects
+        """Say whether the statement itself may be the trouble: it waited, ran or idled for too long."""
+        return False
+
+    def is_to_blame_for(self, error: Exception) -> bool:
+        """Say whether the database is to blame for what a job's own statement met, and not the statement.
+
+        It is gone, read-only or full, or has chosen this transaction to give way to others.
+        """
+        if self._is_own_doing(error):
+            return False
+        return self._is_transient(error) or isinstance(self._translated(error), StoreUnavailable)
+
     def close(self) -> None:
         """Close the connections of every thread."""
         self._links.close()

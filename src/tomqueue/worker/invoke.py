@@ -5,7 +5,7 @@ before · (process) · success | error · after; ``failure`` follows when the jo
 
 from collections.abc import Callable
 
-from tomqueue.errors import JobInterrupted, OutcomeUnknown, StoreUnavailable
+from tomqueue.errors import JobInterrupted, OutcomeUnknown, Snooze, StoreUnavailable
 from tomqueue.events import Events
 from tomqueue.store.atomic import AtomicTransaction, current_transaction
 from tomqueue.store.base import Delete
@@ -16,6 +16,9 @@ from tomqueue.worker.loop import LoopThread
 from tomqueue.worker.messages import Handling
 
 __all__ = ["Invoke"]
+
+AFTER_TROUBLE = 1.0
+"""Seconds until an atomic job whose connection broke runs again: not at once, or a worker would turn hot."""
 
 
 class Invoke:
@@ -72,7 +75,7 @@ class Invoke:
             return
         marker = current_transaction.set(transaction)
         try:
-            self._run(attempt)
+            self._run_within(attempt, transaction)
             self._commit(attempt, transaction)
         finally:
             current_transaction.reset(marker)
@@ -82,6 +85,16 @@ class Invoke:
         result = attempt.loaded.run(attempt.context)
         if attempt.definition.is_async:
             self._loop.run(result)
+
+    def _run_within(self, attempt: Attempt, transaction: AtomicTransaction) -> None:
+        """Run a job in its transaction. If the database took that away, the job is not charged for it."""
+        try:
+            self._run(attempt)
+        except Exception as error:
+            if not transaction.is_to_blame_for(error):
+                raise
+            self._report(StoreUnavailable(f"the transaction of job {attempt.job.id} is gone: {error}"))
+            raise Snooze(AFTER_TROUBLE) from error
 
     def _commit(self, attempt: Attempt, transaction: AtomicTransaction) -> None:
         """Commit the job's writes with its finish. A database that is away is no failure of the job's."""
