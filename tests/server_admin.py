@@ -1,11 +1,10 @@
 """A person at a database server, who ends sessions and closes a database."""
 
-import contextlib
 import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
-from sqlalchemy import make_url, text
+from sqlalchemy import Connection, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from tests.servers import administering, as_text
@@ -35,10 +34,13 @@ class ServerAdmin:
         """End every session in the database."""
         sessions = self.sessions()
         with administering(self._server) as connection:
-            end = "SELECT pg_terminate_backend({})" if connection.dialect.name == "postgresql" else "KILL {}"
-            for session in sessions:
-                with contextlib.suppress(DBAPIError):  # it may have left meanwhile
-                    connection.execute(text(end.format(session)))
+            self._end(connection, sessions)
+
+    def _end(self, connection: Connection, sessions: set[int]) -> None:
+        end = "SELECT pg_terminate_backend({})" if self._is_postgres else "KILL {}"
+        for session in sessions:
+            with suppress(DBAPIError):  # it may have left meanwhile
+                connection.execute(text(end.format(session)))
 
     def plain_user(self) -> str:
         """Make a user that owns the database and has no other right; return its URL of it.
@@ -77,8 +79,9 @@ class ServerAdmin:
             self.run(f"ALTER ROLE {APPLICATION} CONNECTION LIMIT -1")
         else:
             with administering(self._server) as connection, ExitStack() as stack:
+                sessions = self.sessions()
                 connection.execute(text("SET GLOBAL max_connections = 10"))
-                self.end_sessions()
+                self._end(connection, sessions)
                 with suppress(DBAPIError):
                     while True:
                         stack.enter_context(administering(self._server))

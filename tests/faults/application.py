@@ -18,7 +18,7 @@ ledger = Ledger(Path(os.environ[LEDGER]))
 
 
 @tq.job(name="plain")
-def plain(ctx: JobContext, key: str, seconds: float) -> None:
+def plain(ctx: JobContext, key: str, seconds: float, padding: str = "") -> None:
     """Take so many seconds, and leave a trace in the ledger only."""
     ledger.write(What.STARTED, key, attempt=ctx.attempt)
     spend(ctx, key, seconds)
@@ -26,7 +26,7 @@ def plain(ctx: JobContext, key: str, seconds: float) -> None:
 
 
 @tq.job(name="atomic", atomic=True)
-def atomic(ctx: JobContext, key: str, seconds: float) -> None:
+def atomic(ctx: JobContext, key: str, seconds: float, padding: str = "") -> None:
     """Do the same, and write into the database in the transaction that finishes the job."""
     ledger.write(What.STARTED, key, attempt=ctx.attempt)
     spend(ctx, key, seconds)

@@ -25,3 +25,5 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     delayed: float = 0.1
     """Share of the jobs that are for later, at most ``latest`` seconds."""
     latest: float = 1.0
+    padding: int = 0
+    """Characters that each job brings along, so that its row needs room."""

@@ -121,7 +121,9 @@ class Producer:
         options = definition.using(
             queue=random.choice(["default", "default", "mailers"]), priority=random.choice(list(Priority)), delay=delay
         )
-        return key, options.prepare(key, load.long if is_long else load.seconds)
+        return key, options.prepare(
+            key, load.long if is_long else load.seconds, random.randbytes(load.padding // 2).hex()
+        )
 
 
 def enqueue(calls: Sequence[tuple[str, Prepared]], session: Session) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.small_disk import can_mount, small_disk
 from tomqueue import TomQueue
 from tomqueue.errors import SchemaError, SettingsError, StoreUnavailable
 
@@ -74,6 +75,31 @@ def test_a_full_disk_is_named_and_nothing_is_lost(open_queue: OpenQueue, tmp_pat
     link.execute("PRAGMA max_page_count = 1073741823")
     tq.enqueue_many([note.prepare("x" * 1000) for _ in range(1000)])
     assert tq.jobs.count() == 1001
+
+
+def fill_log(tq: TomQueue, note: Any) -> None:
+    """Enqueue and delete, again and again."""
+    while True:
+        tq.jobs.delete(note.enqueue("x" * 10_000).id)
+
+
+@pytest.mark.skipif(not can_mount(), reason="only root can mount a small disk")
+def test_a_log_that_has_filled_the_disk_is_folded_in(open_queue: OpenQueue, tmp_path: Path) -> None:
+    """A reader that stays lets SQLite's write-ahead log grow until the disk is full; when it is gone, all goes on."""
+    (disk := tmp_path / "disk").mkdir()
+    with small_disk(disk, 4):
+        tq = open_queue(f"sqlite:///{disk}/jobs.db")
+        note = job_of(tq)
+        tq.jobs.delete(note.enqueue("x" * 100_000).id)  # so that the file itself has room
+        reader = sqlite3.connect(disk / "jobs.db", isolation_level=None)
+        reader.execute("PRAGMA wal_checkpoint")
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM tomqueue_jobs").fetchone()
+        with pytest.raises(StoreUnavailable, match="full"):
+            fill_log(tq, note)
+        reader.close()
+        note.enqueue("x" * 50_000)
+        tq.close()
 
 
 def test_a_missing_folder_is_named(open_queue: OpenQueue, tmp_path: Path) -> None:

@@ -95,6 +95,16 @@ class SqliteStore(SqlStore):
     def _is_broken(self, error: Exception) -> bool:
         return isinstance(error, sqlite3.ProgrammingError) and "closed" in str(error)
 
+    def _relieved(self, error: Exception) -> bool:
+        """Fold the write-ahead log into the file when the disk is full: SQLite does so only after a commit."""
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_FULL:
+            return False
+        try:
+            _, frames, folded = self._links.get().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.Error:  # there is no room for that either
+            return False
+        return bool(frames == folded)  # else a reader needs some of it still
+
     def now(self) -> datetime:
         """Return the host's clock, which is SQLite's."""
         return from_micros(now_micros())

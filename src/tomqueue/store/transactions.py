@@ -49,6 +49,10 @@ class Transactions(ABC):
     def _is_broken(self, error: Exception) -> bool:
         """Say whether the connection is gone."""
 
+    def _relieved(self, error: Exception) -> bool:  # noqa: ARG002 - for dialects
+        """Do what may cure an error that passes by nothing else; say whether it is worth another attempt."""
+        return False
+
     def _is_own_doing(self, error: Exception) -> bool:  # noqa: ARG002 - for dialects
         """Say whether the statement itself may be the trouble: it waited, ran or idled for too long."""
         return False
@@ -134,7 +138,8 @@ class Transactions(ABC):
         if isinstance(error.__cause__, IntegrityError):  # another one was quicker to insert the same key
             return True
         original = driver_error(error)
-        return self._is_transient(original) or (attempt == 0 and self._is_broken(original))
+        once_more = attempt == 0 and (self._is_broken(original) or self._relieved(original))
+        return self._is_transient(original) or once_more
 
     @contextmanager
     def translating(self) -> Iterator[None]:
@@ -159,7 +164,9 @@ class Transactions(ABC):
                 raise
             except Exception as error:
                 # a connection that broke before COMMIT (the server was restarted) changed nothing: once anew
-                again = self._is_transient(error) or (attempt == 0 and self._is_broken(error))
+                again = self._is_transient(error) or (
+                    attempt == 0 and (self._is_broken(error) or self._relieved(error))
+                )
                 if not again or attempt == TRANSIENT_RETRIES - 1:
                     raise self._raised(error) from error
             pause(attempt)

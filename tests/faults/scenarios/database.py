@@ -27,9 +27,12 @@ MOST_LINES = 150
 """Lines of log that all processes together may write about it."""
 BACK = 6.0
 """Seconds until somebody who pauses ever longer, at most 5 s, has noticed that it is back."""
-ROOM = {"sqlite": 6, "postgres": 160, "mariadb": 220}
+ROOM = {"sqlite": 40, "postgres": 200, "mariadb": 240}
 """Megabytes of a disk that is soon full."""
 SERVERS = tuple(Setup(database=database, broker=broker) for database in DATABASES[1:] for broker in (False, True))
+
+LARGE = {"padding": 60_000, "delayed": 1.0, "latest": 6.0}
+"""Jobs that need room, and stay for a while."""
 
 Trouble = Callable[[World], Any]
 """A context manager: the trouble lasts as long as its block."""
@@ -76,12 +79,12 @@ def locked(world: World) -> Iterator[None]:
     link.close()
 
 
-def during(trouble: Trouble, seconds: float = AWAY) -> Callable[[World], None]:
+def during(trouble: Trouble, seconds: float = AWAY, **load: Any) -> Callable[[World], None]:
     """Return the run in which a trouble lasts for some seconds, under load."""
 
     def run(world: World) -> None:
         world.supervisor()
-        world.producer(world.load())
+        world.producer(world.load(**load))
         world.wait_for_jobs(100)
         lines = world.log_lines
         with trouble(world):
@@ -158,7 +161,7 @@ SCENARIOS = [
     ),
     *(
         of_server(
-            f"full ({database})", GOES_ON, during(full), megabytes=megabytes,
+            f"full ({database})", GOES_ON, during(full, **LARGE), megabytes=megabytes,
             setups=tuple(Setup(database=database, broker=broker) for broker in (False, True)),
         )
         for database, megabytes in ROOM.items() if can_mount()
