@@ -5,6 +5,7 @@ from itertools import count
 
 import pytest
 
+from tests.faults.cold_journeys import COLD_JOURNEYS
 from tests.faults.injection import TROUBLES, Injector, Trouble, faulty_engine
 from tests.faults.journeys import JOURNEYS, Journey
 from tomqueue.errors import OutcomeUnknown, StoreUnavailable
@@ -14,6 +15,7 @@ from tomqueue.store.open import open_store
 from tomqueue.store.sql import SqlStore
 from tomqueue.store.transactions import TRANSIENT_RETRIES
 
+ALL = {**JOURNEYS, **COLD_JOURNEYS}
 MOST_STATEMENTS = 60
 EVERY_TROUBLE = ("FinishAndTake", "Renew")
 """Of what is hot and what is cold, the calls that meet every trouble; the others meet one of each kind."""
@@ -39,14 +41,14 @@ def outcome(journey: Journey) -> str:
     return "all"
 
 
-@pytest.mark.parametrize("name", JOURNEYS)
+@pytest.mark.parametrize("name", ALL)
 def test_all_or_nothing_at_every_statement(kind: str, store: SqlStore, injector: Injector, name: str) -> None:
     """The error says what became of the call; what passes by itself is tried again at once; then all is done."""
     wrong = [
         f"{trouble} at statement {at}: {problem}"
         for trouble in TROUBLES[kind]
         if name in EVERY_TROUBLE or not trouble.rare
-        for at, problem in broken(JOURNEYS[name], store, injector, trouble)
+        for at, problem in broken(ALL[name], store, injector, trouble)
     ]
     assert wrong == []
 
@@ -92,7 +94,7 @@ def judged(journey: Journey, trouble: Trouble, said: str) -> str:
 @pytest.mark.parametrize("name", EVERY_TROUBLE)
 def test_what_does_not_pass_is_not_tried_for_ever(kind: str, store: SqlStore, injector: Injector, name: str) -> None:
     """A deadlock that comes again and again is an error after a few tries, with pauses between them."""
-    journey = JOURNEYS[name](store)
+    journey = ALL[name](store)
     injector.arm(TROUBLES[kind][0], at=3, times=1000)
     assert outcome(journey) == "nothing"
     assert injector.disarm() <= 2 * TRANSIENT_RETRIES
