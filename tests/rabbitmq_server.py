@@ -210,9 +210,9 @@ class Broker:
         if options.tls is not None:
             lines |= {
                 "listeners.ssl.local": f"127.0.0.1:{self.tls_port}",
-                "ssl_options.cacertfile": str(options.tls.ca),
-                "ssl_options.certfile": str(options.tls.certificate),
-                "ssl_options.keyfile": str(options.tls.key),
+                "ssl_options.cacertfile": self._own_copy(options.tls.ca),
+                "ssl_options.certfile": self._own_copy(options.tls.certificate),
+                "ssl_options.keyfile": self._own_copy(options.tls.key),
                 "ssl_options.verify": "verify_none",
             }
         conf = "".join(f"{name} = {value}\n" for name, value in lines.items())
@@ -221,6 +221,12 @@ class Broker:
         write(self._directory / "plugins", "[].", self._user)
         cookie = self._membership.cookie if self._membership else new_cookie()
         write(self._directory / ".erlang.cookie", cookie, self._user)
+
+    def _own_copy(self, original: Path) -> str:
+        """Copy a file to where the node's user may read it."""
+        copy = self._directory / original.name
+        write(copy, original.read_text(), self._user)
+        return str(copy)
 
 
 @contextmanager

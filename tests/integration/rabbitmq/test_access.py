@@ -43,18 +43,13 @@ def make_certificates(folder: Path) -> Certificates:
         "x509", "-req", "-in", request, "-CA", ca, "-CAkey", folder / "ca.key", "-CAcreateserial", "-days", 2,
         "-extfile", extension, "-out", certificate,
     )  # fmt: skip
-    for path in (folder, ca, key, certificate):
-        path.chmod(0o755 if path.is_dir() else 0o644)  # the node's user reads them
     return Certificates(ca=ca, certificate=certificate, key=key)
 
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     """Give the files of a node with TLS."""
-    folder = tmp_path_factory.mktemp("tls")
-    for parent in (folder, *folder.parents[:2]):
-        parent.chmod(0o755)
-    return make_certificates(folder)
+    return make_certificates(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture(scope="module")

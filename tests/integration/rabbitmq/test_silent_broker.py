@@ -1,5 +1,8 @@
 """A network that swallows packets: nothing breaks and nothing comes. Without heartbeats, so that only we can notice."""
 
+import contextlib
+import gc
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -28,6 +31,17 @@ def wire(broker: Broker) -> Iterator[Proxy]:
 def transport(store: SqlStore, broker: Broker, wire: Proxy, prefix: str) -> RabbitTransport:
     """Give the transport over the wire, without heartbeats."""
     return rabbit(store, f"{broker.url_through(wire.port)}?heartbeat=0", prefix, broker_timeout=4.0)
+
+
+def sockets_to(port: int) -> list[socket.socket]:
+    """Return this process's open connections to a port."""
+    open_ones = [one for one in gc.get_objects() if isinstance(one, socket.socket) and one.fileno() != -1]
+    found = []
+    for one in open_ones:
+        with contextlib.suppress(OSError):  # it listens, or is no connection
+            if one.family == socket.AF_INET and one.getpeername()[1] == port:
+                found.append(one)
+    return found
 
 
 def test_a_worker_asks_the_database_until_the_broker_answers(
@@ -124,3 +138,22 @@ def test_nothing_is_unannounced_while_the_broker_is_silent(
     assert happens(lambda: is_sent(publisher))
     assert told.job_id in ids(arriving(consumer, 2))
     assert stamp_of(store, told.job_id) == told.stamp
+
+
+def test_nothing_stays_open_of_what_a_silent_broker_never_closes(
+    wire: Proxy, transport: RabbitTransport, publisher: RabbitPublisher
+) -> None:
+    """Neither when a connection is given up for another, nor when the application closes."""
+    publisher.publish([news(1)])
+    assert happens(lambda: is_sent(publisher))
+    consumer = connected(transport.consumer(lambda: ["default"]))
+    assert isinstance(consumer, RabbitConsumer)
+    assert len(sockets_to(wire.port)) == 2
+    link = consumer._link
+    wire.swallow()
+    link.post(lambda: link.restart("a reason"))
+    assert happens(lambda: link.away)
+    assert happens(lambda: not link._leaving)
+    consumer.close()
+    publisher.close()
+    assert sockets_to(wire.port) == []

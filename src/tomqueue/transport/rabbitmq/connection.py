@@ -5,12 +5,13 @@ import logging
 import random
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import pika
 from pika.adapters.select_connection import IOLoop
 from pika.exceptions import (
+    AMQPConnectionError,
     AMQPError,
     AuthenticationError,
     ConnectionClosedByClient,
@@ -68,6 +69,8 @@ class Link:
         self._thread = threading.Thread(target=self._run, name=THREADS + side, daemon=True)
         self._over = threading.RLock()  # a signal's handler may post as well
         self._connection: Any = None
+        self._leaving: set[Any] = set()
+        """Connections that were said goodbye to and have not answered."""
         self._addresses: list[str] = []
         """Nodes that were not tried yet in this round."""
         self._open = False
@@ -124,7 +127,9 @@ class Link:
             return
         self._down(reason)
         if connection.is_open:
+            self._leaving.add(connection)
             connection.close(320, "starting anew")
+            self._loop.call_later(CLOSE_SECONDS, lambda: self._hang_up([connection]))
 
     def later(self, seconds: float, work: Callable[[], None]) -> None:
         """Do ``work`` after a while."""
@@ -193,6 +198,7 @@ class Link:
 
     def _opened(self, connection: Any) -> None:
         if connection is not self._connection:  # given up while it was opening
+            self._leaving.add(connection)
             connection.close()
             return
         self._since = self._heard_at = boot_time()
@@ -212,10 +218,13 @@ class Link:
             self.restart(f"the broker did not answer within {self._settings.broker_timeout} s")
 
     def _closed(self, connection: Any, reason: object) -> None:
+        self._leaving.discard(connection)
+        if connection is not self._connection:
+            return
         if self._stopping:
             self.closed_cleanly = isinstance(reason, ConnectionClosedByClient)
-            self._loop.stop()
-        elif connection is self._connection:
+            self._leave()
+        else:
             self._down(reason)
 
     def _down(self, reason: object) -> None:
@@ -247,15 +256,28 @@ class Link:
 
     def _close(self) -> None:
         self._stopping = True
-        self._loop.call_later(CLOSE_SECONDS, self._loop.stop)
+        self._loop.call_later(CLOSE_SECONDS, self._leave)
         connection = self._connection
         if connection is None:
-            self._loop.stop()
+            self._leave()
             return
+        self._leaving.add(connection)
         try:
             connection.close()  # one that is not open yet as well: its socket is
         except AMQPError:
-            self._loop.stop()
+            self._leaving.discard(connection)
+            self._leave()
+
+    def _leave(self) -> None:
+        """End the thread's work, without waiting for a broker that does not answer."""
+        self._hang_up(list(self._leaving))
+        self._loop.add_callback_threadsafe(self._loop.stop)  # behind what closes the sockets
+
+    def _hang_up(self, connections: Iterable[Any]) -> None:
+        """Close the sockets of those that have not answered our goodbye."""
+        for connection in self._leaving.intersection(connections):
+            self._leaving.discard(connection)
+            connection._terminate_stream(AMQPConnectionError("no answer to our goodbye"))  # noqa: SLF001 - pika's only way
 
 
 def hush_pika() -> None:
