@@ -1,13 +1,15 @@
 """A job: the row, and the state that is derived from it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
+from tomqueue.errors import JobStateError
 from tomqueue.priority import Priority
 
 __all__ = ["Claimed", "Job", "NewJob", "State", "checksum_of"]
@@ -30,8 +32,14 @@ class State(StrEnum):
     """The next free worker takes it."""
 
 
+class Bound:
+    """What a job that was read by ``tq.jobs`` can do; no field of it."""
+
+    __slots__ = ("_publish",)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Job(Bound):
     """A row of the jobs table, as it was when it was read. Times are aware and in UTC."""
 
     id: int
@@ -66,6 +74,21 @@ class Job:
             return msgspec.json.decode(self.payload)
         except (msgspec.DecodeError, RecursionError):
             return self.payload
+
+    def publish(self) -> None:
+        """Send the news of this job again, as ``tq.jobs.publish(id)`` does; of a job that ``tq.jobs`` returned.
+
+        Raises JobStateError when it is not ready, SettingsError without a broker, PublishError.
+        """
+        publish = getattr(self, "_publish", None)
+        if publish is None:
+            raise JobStateError(f"job {self.id} was not read by tq.jobs: use tq.jobs.publish({self.id})")
+        publish(self.id)
+
+    def bound(self, publish: Callable[[int], None]) -> Self:
+        """Let ``publish()`` of this job do so; return it."""
+        object.__setattr__(self, "_publish", publish)
+        return self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

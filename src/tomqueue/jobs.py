@@ -19,7 +19,7 @@ class Jobs:
 
     def get(self, job_id: int) -> Job:
         """Return a job; raises JobNotFound."""
-        return self._catalog().get(job_id)
+        return self._catalog().get(job_id).bound(self.publish)
 
     def list(
         self,
@@ -34,7 +34,7 @@ class Jobs:
         """Return jobs in the order of their ids, at most ``limit`` (None: all), beginning after the id ``after``."""
         wanted = None if state is None else State(state)
         which = Filter(state=wanted, queue=queue, name=name, older_than=older_than)
-        return [*self._catalog().find(which, limit=limit, after=after)]
+        return [job.bound(self.publish) for job in self._catalog().find(which, limit=limit, after=after)]
 
     def count(self, *, state: State | str | None = None, queue: str | None = None, name: str | None = None) -> int:
         """Return how many jobs there are."""
@@ -42,11 +42,11 @@ class Jobs:
 
     def retry(self, job_id: int) -> Job:
         """Make a job that does not run ready now, with all its attempts; raises JobStateError while it runs."""
-        return self._catalog().retry(job_id)
+        return self._catalog().retry(job_id).bound(self.publish)
 
     def cancel(self, job_id: int) -> Job:
         """Take a waiting job out of its queue; it is kept as failed and can be retried."""
-        return self._catalog().cancel(job_id)
+        return self._catalog().cancel(job_id).bound(self.publish)
 
     def delete(self, job_id: int) -> None:
         """Delete a job that does not run."""

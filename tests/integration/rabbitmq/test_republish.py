@@ -108,9 +108,11 @@ def test_one_job_is_published_anew(tq: TomQueue, enqueue: Enqueue, rabbitmq_url:
     change(tq, failed.id, failed_at=failed.run_at)
     wipe(tq, rabbitmq_url, rabbitmq_prefix)
     tq.jobs.publish(ready.id)
-    tq.jobs.publish(unannounced.id)
+    tq.jobs.get(unannounced.id).publish()
     with pytest.raises(JobStateError, match=f"job {failed.id} is not ready"):
         tq.jobs.publish(failed.id)
+    with pytest.raises(JobStateError, match=f"use tq.jobs.publish\\({ready.id}\\)"):
+        ready.publish()  # of the enqueue: nothing says that it is still so
     consumer = consumer_of(tq, "default")
     assert ids(arriving(consumer, 2)) == [ready.id, unannounced.id]
     consumer.close()
