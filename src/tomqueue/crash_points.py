@@ -4,6 +4,9 @@
 reaches that point the third time. ``:3`` may be left out: the first time. With ``@/tmp/mark`` only one process
 dies: the one that can make that file, in which it writes the time (seconds of the boot clock) and its id.
 
+``worker.after_claim:3!freeze`` stops the process there in place of killing it (SIGSTOP, as a suspended machine would),
+``!drain`` lets it go on, and tells its parent to end (SIGTERM, as a deploy would).
+
 The variable is read when TomQueue is imported. Without it, reaching a point is a call of a function that does nothing.
 """
 
@@ -19,7 +22,13 @@ from tomqueue.service import boot_time
 __all__ = ["POINTS", "VARIABLE", "CrashPlan", "plan_of", "reached"]
 
 VARIABLE = "TOMQUEUE_CRASH_AT"
-PLAN = re.compile(r"(?P<point>[a-z_.]+)(:(?P<times>[1-9][0-9]*))?(@(?P<mark>.+))?")
+PLAN = re.compile(r"(?P<point>[a-z_.]+)(:(?P<times>[1-9][0-9]*))?(!(?P<act>[a-z]+))?(@(?P<mark>.+))?")
+ACTS: Mapping[str, Callable[[], None]] = {
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "freeze": lambda: os.kill(os.getpid(), signal.SIGSTOP),
+    "drain": lambda: os.kill(os.getppid(), signal.SIGTERM),
+}
+"""What may happen at a point."""
 POINTS = {
     "enqueue.before_commit": "the row is written, its transaction is open",
     "enqueue.after_commit": "the row is committed, its news is not published",
@@ -46,22 +55,23 @@ POINTS = {
 
 
 class CrashPlan:
-    """Kills this process when it reaches ``point`` for the ``times``-th time; once in all, if there is a ``mark``."""
+    """Acts when this process reaches ``point`` for the ``times``-th time; once in all, if there is a ``mark``."""
 
-    def __init__(self, point: str, times: int, mark: str | None) -> None:
+    def __init__(self, point: str, times: int, mark: str | None, act: str) -> None:
         self.point = point
         self.mark = mark
+        self._act = ACTS[act]
         self._left = times
         self._lock = threading.Lock()
 
     def __call__(self, point: str) -> None:
-        """Die here, if it is the point and the time."""
+        """Die here (or what else is planned), if it is the point and the time."""
         if point != self.point:
             return
         with self._lock:  # nothing else of ours goes on between counting and dying
             self._left -= 1
             if self._left == 0 and self._is_first():
-                os.kill(os.getpid(), signal.SIGKILL)
+                self._act()
 
     def _is_first(self) -> bool:
         if self.mark is None:
@@ -79,9 +89,11 @@ def plan_of(environment: Mapping[str, str]) -> Callable[[str], None]:
     if not text:
         return pass_by
     found = PLAN.fullmatch(text)
-    if found is None or found["point"] not in POINTS:
-        raise ValueError(f"{VARIABLE}={text!r}: say POINT[:TIMES][@FILE]; the points are {', '.join(POINTS)}")
-    return CrashPlan(found["point"], int(found["times"] or 1), found["mark"])
+    act = "kill" if found is None else found["act"] or "kill"
+    if found is None or found["point"] not in POINTS or act not in ACTS:
+        how = f"say POINT[:TIMES][!ACT][@FILE]; the acts are {', '.join(ACTS)}; the points are {', '.join(POINTS)}"
+        raise ValueError(f"{VARIABLE}={text!r}: {how}")
+    return CrashPlan(found["point"], int(found["times"] or 1), found["mark"], act)
 
 
 def pass_by(_point: str) -> None:

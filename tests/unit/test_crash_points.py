@@ -53,20 +53,46 @@ def test_a_wrong_point_is_one_clear_line_at_the_start() -> None:
     wrong = ran("import tomqueue", "worker.after_jbo")
     assert wrong.returncode == 1
     (line,) = wrong.stderr.splitlines()
-    assert line.startswith("TOMQUEUE_CRASH_AT='worker.after_jbo': say POINT[:TIMES][@FILE]; the points are ")
+    assert line.startswith("TOMQUEUE_CRASH_AT='worker.after_jbo': say POINT[:TIMES][!ACT][@FILE]; ")
+    assert "; the points are enqueue.before_commit, " in line
 
 
-@pytest.mark.parametrize("text", ["worker.after_job:0", "worker.after_job:x", "nowhere", "worker.after_job@"])
+@pytest.mark.parametrize(
+    "text", ["worker.after_job:0", "worker.after_job:x", "nowhere", "worker.after_job@", "worker.after_job!"]
+)
 def test_what_it_cannot_mean_is_refused(text: str) -> None:
-    """Times from 1, a known point, a file with a name."""
+    """Times from 1, a known point, a known act, a file with a name."""
     with pytest.raises(ValueError, match="say POINT"):
         plan_of({VARIABLE: text})
+
+
+def test_a_process_can_be_frozen_in_place_of_killed() -> None:
+    """It stays where it is until somebody wakes it, and goes on from there."""
+    environment = {**os.environ, VARIABLE: "worker.after_job:3!freeze"}
+    with subprocess.Popen([sys.executable, "-c", REACH], env=environment, stdout=subprocess.PIPE, text=True) as process:
+        _, status = os.waitpid(process.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
+        process.send_signal(signal.SIGCONT)
+        assert process.communicate()[0].split() == ["0", "1", "2", "3", "4"]
+    assert process.returncode == 0
+
+
+def test_a_process_can_tell_its_parent_to_end() -> None:
+    """And goes on itself."""
+    parent = (
+        "import subprocess, sys, time\n"
+        f"child = subprocess.Popen([sys.executable, '-c', {REACH!r}])\n"
+        "child.wait()\ntime.sleep(60)"
+    )
+    told = ran(parent, "worker.after_job:3!drain")
+    assert told.returncode == -signal.SIGTERM
+    assert "2" in told.stdout.split()
 
 
 def test_every_point_can_be_named() -> None:
     """With what the text says of it."""
     for point in POINTS:
-        plan = plan_of({VARIABLE: f"{point}:7@/mark"})
+        plan = plan_of({VARIABLE: f"{point}:7!drain@/mark"})
         assert isinstance(plan, CrashPlan)
         assert (plan.point, plan.mark) == (point, "/mark")
 
