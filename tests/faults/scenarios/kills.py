@@ -17,6 +17,8 @@ CHILD = 1.5
 """Seconds until the jobs of a killed child run elsewhere."""
 HOST = 25.0
 """Seconds until those of a lost host do, with the default times: a lease and a heartbeat."""
+START = 3.0
+"""Seconds until a supervisor that is started again is there, and its workers."""
 LOOK_BEHIND = 6.0
 """Seconds until an idle worker has found a row whose news was never sent."""
 LONG = 0.3
@@ -171,6 +173,22 @@ def kill_one_of_two(world: World, *, with_children: bool) -> None:
     world.stop_producers()
 
 
+def only_one(*, with_children: bool) -> Callable[[World], None]:
+    """Return the run in which the only supervisor is killed, with its children or alone, and started again (H, V)."""
+
+    def run(world: World) -> None:
+        victim = world.supervisor()
+        world.producer(world.load(long_every=60, long=LONG))
+        world.long_runner()
+        children = victim.children() if with_children else []
+        world.kill(victim.process.pid, *children, what="only host" if with_children else "only supervisor")
+        victim.wait()
+        world.supervisor()
+        world.stop_producers()
+
+    return run
+
+
 def of_worker(step: Step) -> Scenario:
     """Return the scenario of a step at which a worker or the deferred process dies."""
     bound = LOOK_BEHIND if step in ANNOUNCER_STEPS else CHILD
@@ -204,6 +222,13 @@ SCENARIOS = [
     Scenario(
         name="kill a whole host", promise="1, 3, 4, 5", expected="another supervisor frees its jobs",
         bound=HOST + LONG, run=whole_host,
+    ),
+    *(
+        Scenario(
+            name=f"kill {what}", promise="1, 3, 4, 5", expected="the next supervisor finds and frees its jobs",
+            bound=HOST + START + LONG, run=only_one(with_children=with_children),
+        )
+        for what, with_children in (("the only host", True), ("the only supervisor", False))
     ),
     *(
         Scenario(
