@@ -23,6 +23,8 @@ from tests.faults.wired import WiredBroker
 from tomqueue import TomQueue
 from tomqueue.crash_points import VARIABLE
 from tomqueue.service import boot_time
+from tomqueue.settings import Settings
+from tomqueue.store.leases import DEAD, Leases
 from tomqueue.store.migrate import migrate
 
 __all__ = ["DEFAULT_TIMES", "SHORT_TIMES", "Crash", "Setup", "World"]
@@ -52,10 +54,12 @@ class Setup:
 
 @dataclass(frozen=True, kw_only=True)
 class Crash:
-    """The process that first reaches a point so many times dies there."""
+    """The process that first reaches a point so many times dies there; or what else ``act`` says."""
 
     point: str
     times: int = 1
+    act: str = "kill"
+    """``freeze`` stops it, ``drain`` tells its supervisor to end."""
 
 
 class World:
@@ -79,6 +83,7 @@ class World:
         self.cpu: float | None = None
         """Share of a core that was used while something was away."""
         self.random = Random(seed)
+        self.lease = times.get("lease", Settings().lease)
         self.prefix = f"faults-{secrets.token_hex(6)}"
         self.ledger = Ledger(folder / "ledger")
         self.wired: WiredBroker | None = None
@@ -141,7 +146,7 @@ class World:
     def _launch(
         self, command: list[str], among: list[Running], crash: Crash | None, more: Mapping[str, str]
     ) -> Running:
-        plan = {} if crash is None else {VARIABLE: f"{crash.point}:{crash.times}@{self._mark(crash)}"}
+        plan = {} if crash is None else {VARIABLE: f"{crash.point}:{crash.times}!{crash.act}@{self._mark(crash)}"}
         running = self._stack.enter_context(self._installed.launched(command, **plan, **more))
         among.append(running)
         return running
@@ -195,6 +200,11 @@ class World:
     def log_lines(self) -> int:
         """How many lines all supervisors and their children have written."""
         return sum(supervisor.log.count("\n") for supervisor in self._supervisors)
+
+    def has_lease(self, pid: int) -> bool:
+        """Say whether a process is in the table of leases, and not as a dead one."""
+        workers = Leases(self._tq.tools().store).all()
+        return any(worker.name.endswith(f"pid:{pid}") and worker.kind != DEAD for worker in workers)
 
     # The end ------------------------------------------------------------------------------------------
 
