@@ -20,7 +20,7 @@ from tests.faults.cpu import CpuUse
 from tests.faults.ledger import EFFECTS, LEDGER, Ledger, What
 from tests.faults.load import Load
 from tests.faults.wired import WiredBroker
-from tomqueue import TomQueue
+from tomqueue import State, TomQueue
 from tomqueue.crash_points import VARIABLE
 from tomqueue.service import boot_time
 from tomqueue.settings import Settings
@@ -83,6 +83,8 @@ class World:
         self.cpu: float | None = None
         """Share of a core that was used while something was away."""
         self.random = Random(seed)
+        self.has_time = times is not SHORT_TIMES
+        """Whether a large backlog may be made up."""
         self.lease = times.get("lease", Settings().lease)
         self.prefix = f"faults-{secrets.token_hex(6)}"
         self.ledger = Ledger(folder / "ledger")
@@ -115,15 +117,21 @@ class World:
     def __exit__(self, *error: Any) -> None:  # noqa: PYI036 - passed on as it is
         self._stack.__exit__(*error)
 
+    def set(self, **more: str) -> None:
+        """Let processes that start from now on find something in their environment."""
+        self._installed.environment.update(more)
+
     # Processes ----------------------------------------------------------------------------------------
 
     def supervisor(self, *, processes: int = 2, crash: Crash | None = None, **more: str) -> Running:
         """Start the installed command with workers (and, with a broker, a deferred process)."""
         return self._launch(self._installed.command("run", "-p", str(processes)), self._supervisors, crash, more)
 
-    def producer(self, load: Load, crash: Crash | None = None, **more: str) -> Running:
+    def producer(
+        self, load: Load, crash: Crash | None = None, *, module: str = "tests.faults.producer", **more: str
+    ) -> Running:
         """Start a process that enqueues."""
-        command = [sys.executable, "-m", "tests.faults.producer", msgspec.json.encode(load).decode()]
+        command = [sys.executable, "-m", module, msgspec.json.encode(load).decode()]
         return self._launch(command, self._producers, crash, more)
 
     def load(self, **options: Any) -> Load:
@@ -206,6 +214,15 @@ class World:
         workers = Leases(self._tq.tools().store).all()
         return any(worker.name.endswith(f"pid:{pid}") and worker.kind != DEAD for worker in workers)
 
+    def execute(self, statement: str) -> None:
+        """Execute a statement on the database, as a person or a migration does."""
+        with self._tq.tools().store.writing() as connection:
+            connection.execute(text(statement))
+
+    def count(self, state: State | None = None, name: str | None = None) -> int:
+        """Return how many jobs there are (in a state, of a name)."""
+        return self._tq.jobs.count(state=state, name=name)
+
     # The end ------------------------------------------------------------------------------------------
 
     def finish(self) -> None:
@@ -218,6 +235,10 @@ class World:
         except AssertionError:
             print(*self._left(), sep="\n")
             raise
+        self.drain()
+
+    def drain(self) -> None:
+        """End all supervisors that live, in order."""
         alive = [one for one in self._supervisors if one.process.poll() is None]
         for supervisor in alive:
             supervisor.send(signal.SIGTERM)
