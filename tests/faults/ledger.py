@@ -35,6 +35,8 @@ class What(StrEnum):
     """A worker was told that the job is over and its row is gone."""
     FAULT = "fault"
     """Something was broken; the key says what."""
+    ENDED = "ended"
+    """A process that was told to end has done so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
