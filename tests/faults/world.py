@@ -226,7 +226,12 @@ class World:
     # The end ------------------------------------------------------------------------------------------
 
     def finish(self) -> None:
-        """Wait until the producers are through and no job is left; then drain the supervisors that live."""
+        """Let all be done, then end the supervisors that live."""
+        self.finish_jobs()
+        self.drain()
+
+    def finish_jobs(self) -> None:
+        """Wait until the producers are through and no job is left."""
         self.stop_producers(0)
         for producer in self._producers:
             producer.process.wait(PATIENCE)
@@ -235,7 +240,6 @@ class World:
         except AssertionError:
             print(*self._left(), sep="\n")
             raise
-        self.drain()
 
     def drain(self) -> None:
         """End all supervisors that live, in order."""

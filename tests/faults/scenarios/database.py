@@ -5,11 +5,12 @@ Nobody is to be started again for it, nothing is charged, and nobody turns hot m
 
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tests.faults.ledger import What
+from tests.faults.ledger import What, is_atomic
 from tests.faults.scenario import DATABASES, Scenario
 from tests.faults.world import Setup, World
 from tests.small_disk import can_mount, filled
@@ -117,6 +118,24 @@ def sessions_ended(world: World) -> None:
     goes_on(world, lines + 10 * MOST_LINES)
 
 
+def nobody_is_taken_for_dead(world: World) -> None:
+    """Restart the server for less than a lease, while several hosts run jobs: no lease may look over afterwards."""
+    hosts = [world.supervisor(processes=1, TOMQUEUE_LEASE="20", TOMQUEUE_HEARTBEAT="5") for _ in range(3)]
+    world.producer(world.load(long_every=20, long=0.5))
+    world.wait_for_jobs(100)
+    children = [host.children() for host in hosts]
+    with stopped(world):
+        world.ledger.write(What.FAULT, "away")
+        world.away(AWAY)
+    world.stop_producers()
+    world.finish_jobs()
+    assert [host.children() for host in hosts] == children, "a process was started again"
+    assert not [host.log for host in hosts if "is lost" in host.log]
+    starts = Counter(event.key for event in world.ledger.read() if event.what is What.STARTED)
+    again = [key for key, number in starts.items() if number > 1 and not is_atomic(key)]
+    assert not again, f"ran again, although no transaction of their own was lost: {again}"
+
+
 def failed_over(world: World) -> None:
     """Kill the server, and go on with one that has the data of a second ago."""
     server = world.database.server
@@ -151,6 +170,7 @@ GOES_ON = "workers pause, and go on when it is back; nothing is charged"
 
 SCENARIOS = [
     of_server("restarted", GOES_ON, during(stopped)),
+    of_server("restarted, several hosts", "nobody is taken for dead, nothing runs twice", nobody_is_taken_for_dead),
     of_server("killed", GOES_ON, during(killed)),
     of_server("sessions ended in a loop", GOES_ON, sessions_ended, bound=LOOP + BACK),
     of_server("read-only", GOES_ON, during(lambda world: world.database.admin.read_only())),
