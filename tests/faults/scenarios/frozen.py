@@ -143,14 +143,12 @@ def is_start(what: What) -> bool:
     return what is What.STARTED
 
 
-def of_sqlite(
-    name: str, choose: Callable[[World, Running], Sequence[int]], *, selected: tuple[Setup, ...] = ()
-) -> Scenario:
+def of_sqlite(name: str, choose: Callable[[World, Running], Sequence[int]]) -> Scenario:
     """Return the scenario of somebody frozen on SQLite."""
     return Scenario(
         name=f"freeze {name} (SQLite)", promise="1, 3, 4, 5", expected="nothing is taken; it goes on when it wakes",
         bound=VOUCHED, run=lives_through(choose), setups=SQLITE, may_restart=False, most_duplicates=0,
-        selected=selected, is_short=bool(selected),
+        is_short=False,
     )  # fmt: skip
 
 
@@ -164,7 +162,7 @@ SCENARIOS = [
     Scenario(
         name="freeze a supervisor", promise="1, 3, 4, 5", setups=SERVERS,
         expected="its workers end before their lease does; their jobs run elsewhere, never two at once",
-        bound=HOST + 2 * HOST, run=supervisor_alone, selected=(Setup(database="postgres", broker=False),),
+        bound=HOST + 2 * HOST, run=supervisor_alone, is_short=False,
     ),
     Scenario(
         name="freeze a whole host", promise="1, 3, 4, 5", setups=SERVERS,
@@ -176,7 +174,7 @@ SCENARIOS = [
             name=f"freeze a host at {point}", promise="1, 3, 4, 5", setups=SERVERS,
             expected="its jobs run elsewhere; when it wakes it changes nothing that is not its own",
             bound=HOST + LONG, run=host_at(point, least, most), may_overlap=True,
-            is_short=point == "store.before_commit", selected=(Setup(database="postgres", broker=True),),
+            is_short=False,
         )
         for point, least, most in STEPS
     ),

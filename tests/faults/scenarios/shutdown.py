@@ -39,7 +39,6 @@ the supervisor never comes to: it would tell its own parent."""
 ONLY_BROKER = {"worker.after_delivery", "worker.before_requeue"}
 SELECTED = {
     "worker.before_start": (Setup(database="sqlite", broker=False),),
-    "worker.in_give_back": (Setup(database="postgres", broker=True),),
 }
 
 
@@ -127,6 +126,6 @@ SCENARIOS = [
     ),
     of_shutdown(
         "with long jobs", "they are interrupted, given back uncharged, and run again", told_while_long_jobs_run,
-        most_duplicates=0, selected=(Setup(database="mariadb", broker=True),),
+        most_duplicates=0, is_short=False,
     ),
 ]  # fmt: skip
