@@ -171,7 +171,7 @@ def test_a_starting_worker_reads_parked_jobs_only(store: SqlStore, catalog: Cata
             plans.append(str(cursor.fetchall()))
 
     event.listen(store.engine, "before_cursor_execute", explained)
-    assert catalog.unpark(["greet"]) == 0
+    assert catalog.unpark(["greet"]) == []
     (plan,) = plans
     assert "tomqueue_jobs_due" in plan
 

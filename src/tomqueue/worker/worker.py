@@ -165,9 +165,16 @@ class Worker:
         self._tools.store.know_queues({one.queue for one in self._tools.consumers})
 
     def _unpark(self) -> None:
-        """Release jobs that were parked because nobody knew them, and that this worker knows."""
+        """Release jobs that were parked because nobody knew them, and that this worker knows.
+
+        It takes them itself as far as it can: beside it there are workers that would only park them again.
+        """
         try:
-            self._tools.catalog.unpark(self._tools.registry.names())
+            released = self._tools.catalog.unpark(self._tools.registry.names())
+            served = set(self._queues.active())
+            mine = [job for job, queue in released if queue in served]
+            if mine:
+                self._claims.claim(mine[: self._board.room])
         except StoreError as error:  # their back-off ends by itself
             self._tools.reporting.report(error)
 
