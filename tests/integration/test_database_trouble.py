@@ -83,7 +83,9 @@ def fill_log(tq: TomQueue, note: Any) -> None:
         tq.jobs.delete(note.enqueue("x" * 10_000).id)
 
 
-@pytest.mark.skipif(not can_mount(), reason="only root can mount a small disk")
+@pytest.mark.skipif(
+    not can_mount(), reason="a small disk must be mounted, which needs root and, in a container, CAP_SYS_ADMIN"
+)
 def test_a_log_that_has_filled_the_disk_is_folded_in(open_queue: OpenQueue, tmp_path: Path) -> None:
     """A reader that stays lets SQLite's write-ahead log grow until the disk is full; when it is gone, all goes on."""
     (disk := tmp_path / "disk").mkdir()

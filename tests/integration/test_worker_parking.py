@@ -42,6 +42,21 @@ def test_an_unknown_name_is_parked(tmp_path: Path) -> None:
     new.close()
 
 
+def test_a_starting_worker_takes_what_it_releases(tmp_path: Path) -> None:
+    """Before others hear of it, who would only park it again; but nothing of a queue that it does not serve."""
+    new, old, ran = make_app(tmp_path / "jobs.db"), make_app(tmp_path / "jobs.db"), list[object]()
+    job, other = declare(new, ran), declare(new, ran)
+    work(old)
+    change(new, other, queue="other")
+    claimed: list[bool] = []
+    new.on("worker.started", lambda: claimed.extend(row(new, one).locked_by is not None for one in (job, other)))
+    work(new, queues=("default",))
+    assert claimed == [True, False]
+    assert ran == ["Ada"]
+    old.close()
+    new.close()
+
+
 def test_the_pause_of_a_parked_job_is_at_most_five_minutes(tq: TomQueue) -> None:
     """However often it was parked."""
     job = declare(tq, [])

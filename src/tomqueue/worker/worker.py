@@ -92,18 +92,7 @@ class Worker:
             store, board, worker, tools.events, tools.logger,
             report=tools.reporting.report, keep_place=keep_place, die=die,
         )  # fmt: skip
-        self._intake = Intake(
-            store, self._claims, self._consumer, self._queues, board, messages=self._messages,
-            looks=Looks(
-                store, self._claims, self._queues, board, worker=worker, batch=self._batch, now=self._clock.now,
-                announce=self._announce(), thorough=options.until_idle,
-            ),
-            lost=LostNews(
-                self._claims, self._consumer, self._queues, board, tools.events,
-                worker=worker, batch=self._batch, now=self._clock.now,
-            ),
-            batch=self._batch, now=self._clock.now, idle=self._idle, thorough=options.until_idle,
-        )  # fmt: skip
+        self._intake = self._make_intake(worker)
         self._loop = LoopThread()
         self._turn = self._stack(Policies(settings, keep_place=keep_place))
         self._slots: list[Slot] = []
@@ -144,6 +133,22 @@ class Worker:
         self._halt.set()
         self._intake.stop()
         self._messages.drain()
+
+    def _make_intake(self, worker: int) -> Intake:
+        """Put together what brings work in: the news, and the looks into the database."""
+        store, board, claims, queues, now = self._tools.store, self._board, self._claims, self._queues, self._clock.now
+        thorough = self._options.until_idle
+        looks = Looks(
+            store, claims, queues, board,
+            worker=worker, batch=self._batch, now=now, announce=self._announce(), thorough=thorough,
+        )  # fmt: skip
+        lost = LostNews(
+            claims, self._consumer, queues, board, self._tools.events, worker=worker, batch=self._batch, now=now
+        )
+        return Intake(
+            store, claims, self._consumer, queues, board, messages=self._messages, looks=looks, lost=lost,
+            batch=self._batch, now=now, idle=self._idle, thorough=thorough,
+        )  # fmt: skip
 
     def _open_messages(self) -> Messages:
         """Open what the consumers of the queues that we serve need; none when we are to stop once no job is ready."""

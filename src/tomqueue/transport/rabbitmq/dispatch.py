@@ -14,9 +14,7 @@ import pika
 
 from tomqueue.message import Outgoing
 from tomqueue.reporting import Reporting
-from tomqueue.transport.rabbitmq.connection import Link
-from tomqueue.transport.rabbitmq.declare import Declarations
-from tomqueue.transport.rabbitmq.pulse import Pulse
+from tomqueue.transport.rabbitmq.channel import OneChannel
 from tomqueue.transport.rabbitmq.window import Window
 from tomqueue.transport.topology import Exchange
 
@@ -45,21 +43,16 @@ class Item:
         return Exchange(self.message.exchange, self.message.exchange_type, is_foreign=True)
 
 
-class Dispatch:
+class Dispatch(OneChannel):
     """Sends what is put in, in order."""
 
-    link: Link
-
     def __init__(self, limit: int, reporting: Reporting) -> None:
+        super().__init__(reporting)
         self.finished = threading.Event()
         """Set after ``finish``, when nothing is left to be sent, or the broker is away."""
         self._limit = limit
         self._items: deque[Item] = deque()
         self._under_way: Window[Item] = Window()
-        self.pulse = Pulse()
-        self._declarations = Declarations(reporting.logger, self.pulse)
-        self._connection: Any = None
-        self._channel: Any = None
         self._ready = False
         self._declaring = False
         self._blocked: str = ""
@@ -91,17 +84,10 @@ class Dispatch:
 
     def opened(self, connection: Any) -> None:
         """Begin with a new connection."""
-        self._connection = connection
         self._blocked = ""
         connection.add_on_connection_blocked_callback(self._block)
         connection.add_on_connection_unblocked_callback(lambda _connection, _frame: self._unblock())
-        self._declarations.reset()
-        self._open_channel()
-
-    def lost(self) -> None:
-        """Keep what nobody waits for."""
-        self._connection = None
-        self._without_channel(LOST)
+        super().opened(connection)
 
     def tick(self) -> None:
         """Tell those who wait that the broker is away."""
@@ -118,13 +104,7 @@ class Dispatch:
 
     # The channel -----------------------------------------------------------------------------------------
 
-    def _open_channel(self) -> None:
-        self._channel = self._connection.channel(on_open_callback=self._begin)
-        self._channel.add_on_close_callback(self._closed)
-
     def _begin(self, channel: Any) -> None:
-        if channel is not self._channel:
-            return
         channel.add_on_return_callback(self._returned)
         channel.confirm_delivery(partial(self._confirmed, channel), callback=partial(self._begin_publishing, channel))
 
@@ -132,14 +112,15 @@ class Dispatch:
         if channel is not self._channel:
             return
         self._ready = True
+        self.pulse.answered()
         self.link.ready()
         self.pump()
 
     def _closed(self, channel: Any, reason: Any) -> None:
         if channel is not self._channel:
             return
-        if self._connection is None or not self._connection.is_open:
-            self._without_channel(LOST)
+        if not self._is_connected:
+            self._without_channel()
             return
         goes_on = self._declarations.refused(reason)
         code, text = getattr(reason, "reply_code", 0), getattr(reason, "reply_text", str(reason))
@@ -153,7 +134,7 @@ class Dispatch:
         else:
             self.link.restart(reason)
 
-    def _without_channel(self, why: str, *, retry: bool = False) -> None:
+    def _without_channel(self, why: str = LOST, *, retry: bool = False) -> None:
         """Send again what may be sent again; answer for the rest."""
         self._channel = None
         self._ready = self._declaring = False

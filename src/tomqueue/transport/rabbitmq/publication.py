@@ -14,12 +14,10 @@ from tomqueue.crash_points import reached
 from tomqueue.reporting import Reporting
 from tomqueue.service import boot_time
 from tomqueue.settings import Settings
-from tomqueue.transport.rabbitmq.connection import Link
-from tomqueue.transport.rabbitmq.declare import Declarations
+from tomqueue.transport.rabbitmq.channel import OneChannel
 from tomqueue.transport.rabbitmq.message import encode_body, encode_properties
 from tomqueue.transport.rabbitmq.old_news import OldNews
 from tomqueue.transport.rabbitmq.outbox import Outbox, Parcel
-from tomqueue.transport.rabbitmq.pulse import Pulse
 from tomqueue.transport.rabbitmq.repairs import Repairs
 from tomqueue.transport.rabbitmq.seldom import Seldom
 from tomqueue.transport.rabbitmq.window import Window
@@ -35,22 +33,16 @@ RENEW_PAUSE = 1.0
 comes for a quorum queue by a channel that was opened before the queue had its next leader."""
 
 
-class Publication:
+class Publication(OneChannel):
     """Empties the outbox into the broker."""
 
-    link: Link
-
     def __init__(self, settings: Settings, outbox: Outbox, repairs: Repairs, reporting: Reporting) -> None:
+        super().__init__(reporting)
         self.finished = threading.Event()
         """Set after ``finish``, when nothing is left to be sent, or the broker is away."""
         self._topology = Topology(settings.prefix, settings.queue_type)
         self._outbox = outbox
         self._repairs = repairs
-        self._reporting = reporting
-        self.pulse = Pulse()
-        self._declarations = Declarations(reporting.logger, self.pulse)
-        self._connection: Any = None
-        self._channel: Any = None
         self._ready = False
         self._blocked = False
         self._declaring = False
@@ -76,17 +68,14 @@ class Publication:
 
     def opened(self, connection: Any) -> None:
         """Begin with a new connection."""
-        self._connection = connection
         connection.add_on_connection_blocked_callback(self._block)
         connection.add_on_connection_unblocked_callback(self._unblock)
-        self._declarations.reset()
-        self._open_channel()
+        super().opened(connection)
         self._repairs.measure(self._pump_soon)
 
     def lost(self) -> None:
         """Keep what was not confirmed for the next connection: twice is harmless."""
-        self._connection = None
-        self._without_channel()
+        super().lost()
         self._settle()
 
     def tick(self) -> None:
@@ -144,15 +133,7 @@ class Publication:
 
     # The channel -----------------------------------------------------------------------------------------
 
-    def _open_channel(self) -> None:
-        self.pulse.asked()
-        self._channel = self._connection.channel(on_open_callback=self._begin)
-        self._channel.add_on_close_callback(self._closed)
-
     def _begin(self, channel: Any) -> None:
-        if channel is not self._channel:
-            return
-        self.pulse.heard()
         channel.add_on_return_callback(self._returned)
         channel.confirm_delivery(partial(self._confirmed, channel), callback=lambda _frame: None)
         self._declarations.declare(channel, self._topology.common(), self._begin_publishing)
@@ -163,17 +144,6 @@ class Publication:
         # After a loss by an alarm only a confirm shows that the broker takes news again.
         self.link.ready(works=not self._blocked)
         self.pump()
-
-    def _closed(self, channel: Any, reason: Any) -> None:
-        if channel is not self._channel:
-            return
-        self._without_channel()
-        if self._connection is None or not self._connection.is_open:
-            return
-        if self._declarations.refused(reason):
-            self._open_channel()
-        else:
-            self.link.restart(reason)
 
     def _without_channel(self) -> None:
         self._channel = None

@@ -12,11 +12,9 @@ from tomqueue.definition import ConsumerDefinition
 from tomqueue.reporting import Reporting
 from tomqueue.settings import Settings
 from tomqueue.transport.base import Letter, Wanted
-from tomqueue.transport.rabbitmq.connection import Link
-from tomqueue.transport.rabbitmq.declare import Declarations
+from tomqueue.transport.rabbitmq.channel import OneChannel
 from tomqueue.transport.rabbitmq.foreign import received
 from tomqueue.transport.rabbitmq.inbox import Inbox
-from tomqueue.transport.rabbitmq.pulse import Pulse
 from tomqueue.transport.topology import Declaration, Topology
 
 __all__ = ["Reception"]
@@ -45,15 +43,14 @@ class Line:
     held: int = 0
 
 
-class Reception:
+class Reception(OneChannel):
     """Consumes while it is wanted, brings what arrives into the inbox, and settles it.
 
     As many messages of each consumer as there are slots are here at a time, beside those that are held.
     """
 
-    link: Link
-
     def __init__(self, settings: Settings, wanted: Wanted, inbox: Inbox, reporting: Reporting) -> None:
+        super().__init__(reporting)
         self.suspended = False
         self.draining = False
         topology = Topology(settings.prefix, settings.queue_type)
@@ -67,25 +64,9 @@ class Reception:
         }
         self._wanted = wanted
         self._inbox = inbox
-        self._logger = reporting.logger
-        self.pulse = Pulse()
-        self._declarations = Declarations(reporting.logger, self.pulse)
-        self._connection: Any = None
-        self._channel: Any = None
         self._held: dict[Letter, Line] = {}
 
     # The connection --------------------------------------------------------------------------------------
-
-    def opened(self, connection: Any) -> None:
-        """Begin with a new connection."""
-        self._connection = connection
-        self._declarations.reset()
-        self._open_channel()
-
-    def lost(self) -> None:
-        """Forget the connection: the broker has everything back."""
-        self._connection = None
-        self._without_channel()
 
     def tick(self) -> None:
         """See whether the queues have changed."""
@@ -93,28 +74,12 @@ class Reception:
 
     # The channel -----------------------------------------------------------------------------------------
 
-    def _open_channel(self) -> None:
-        self._channel = self._connection.channel(on_open_callback=self._begin)
-        self._channel.add_on_close_callback(self._closed)
-
     def _begin(self, channel: Any) -> None:
-        if channel is not self._channel:
-            return
+        self.pulse.answered()
         channel.add_on_cancel_callback(self._cancelled)
         channel.basic_qos(prefetch_count=self._wanted.slots)
         self.link.ready()
         self.serve()
-
-    def _closed(self, channel: Any, reason: Any) -> None:
-        if channel is not self._channel:
-            return
-        self._without_channel()
-        if self._connection is None or not self._connection.is_open:
-            return
-        if self._declarations.refused(reason):
-            self._open_channel()
-        else:
-            self.link.restart(reason)
 
     def _without_channel(self) -> None:
         self._channel = None
@@ -122,10 +87,6 @@ class Reception:
         self._inbox.take_out(lambda _letter: True)
         for line in self._lines.values():
             line.tag, line.is_asked, line.held = None, False, 0
-
-    @property
-    def _is_open(self) -> bool:
-        return self._channel is not None and self._channel.is_open
 
     # The consumers ---------------------------------------------------------------------------------------
 
@@ -167,7 +128,7 @@ class Reception:
         for line in [line for line in self._lines.values() if line.tag == frame.method.consumer_tag]:
             line.tag, line.is_asked = None, False
             self._declarations.forget(line.declarations)
-            self._logger.warning("RabbitMQ cancelled the consumer of %s", line.queue)
+            self._reporting.logger.warning("RabbitMQ cancelled the consumer of %s", line.queue)
 
     def _deliver(self, line: Line, channel: Any, method: Any, properties: Any, body: bytes) -> None:
         if channel is self._channel:
@@ -183,7 +144,9 @@ class Reception:
             self._channel.basic_ack(tag_of(letter))
         else:
             name = letter.consumer.name
-            self._logger.warning("consumer %s: a message was handled whose channel is gone; it comes again", name)
+            self._reporting.logger.warning(
+                "consumer %s: a message was handled whose channel is gone; it comes again", name
+            )
 
     def discard(self, letter: Letter) -> None:
         """Have the broker drop a message, or dead-letter it."""

@@ -13,11 +13,9 @@ from tomqueue.priority import PRIORITIES
 from tomqueue.reporting import Reporting
 from tomqueue.service import boot_time
 from tomqueue.settings import Settings
-from tomqueue.transport.rabbitmq.connection import Link
-from tomqueue.transport.rabbitmq.declare import Declarations
+from tomqueue.transport.rabbitmq.channel import OneChannel
 from tomqueue.transport.rabbitmq.hand import Hand
 from tomqueue.transport.rabbitmq.message import BadMessage, decode
-from tomqueue.transport.rabbitmq.pulse import Pulse
 from tomqueue.transport.rabbitmq.seldom import Seldom
 from tomqueue.transport.rabbitmq.settlement import Ledger
 from tomqueue.transport.rabbitmq.silence import Silence, Source
@@ -31,14 +29,13 @@ MOST_OPENING = 1.0
 """Seconds from the opening of a channel until the worker asks the database meanwhile."""
 
 
-class Subscription:
+class Subscription(OneChannel):
     """Keeps the consumers as ``queues`` and ``suspended`` say, and brings what arrives into the hand."""
-
-    link: Link
 
     def __init__(
         self, settings: Settings, queues: Callable[[], Sequence[str]], hand: Hand, reporting: Reporting
     ) -> None:
+        super().__init__(reporting)
         self.suspended = False
         self.has_news_channel = False
         """Whether everything that we want is delivered to us, or would be if we were not suspended."""
@@ -47,11 +44,6 @@ class Subscription:
         self._topology = Topology(settings.prefix, settings.queue_type)
         self._queues = queues
         self._hand = hand
-        self._reporting = reporting
-        self.pulse = Pulse()
-        self._declarations = Declarations(reporting.logger, self.pulse)
-        self._connection: Any = None
-        self._channel: Any = None
         self._ledger = Ledger()
         self._silence = Silence()
         self._is_proving = False
@@ -73,8 +65,7 @@ class Subscription:
 
     def lost(self) -> None:
         """Forget the connection."""
-        self._connection = None
-        self._without_channel()
+        super().lost()
         self._say(news=False)
 
     def tick(self) -> None:
@@ -101,16 +92,13 @@ class Subscription:
 
     def follow(self) -> None:
         """Have a channel, unless suspended."""
-        connected = self._connection is not None and self._connection.is_open
-        if connected and self._channel is None and not self.suspended:
-            self.pulse.asked()
+        if self._is_connected and self._channel is None and not self.suspended:
             self._opening_since = boot_time()
-            self._channel = self._connection.channel(on_open_callback=self._begin)
-            self._channel.add_on_close_callback(self._closed)
+            self._open_channel()
 
     def let_go(self) -> None:
         """Close the channel, also when another is wanted by now: what it held is forgotten already."""
-        if self._channel is not None and self._channel.is_open:
+        if self._is_open:
             self.flush()
             self._hand.forget()
             self._silence.listen(boot_time(), ())  # what we hold very much of was heard at the last tick
@@ -149,9 +137,6 @@ class Subscription:
     # The channel -----------------------------------------------------------------------------------------
 
     def _begin(self, channel: Any) -> None:
-        if channel is not self._channel:
-            return
-        self.pulse.heard()
         if self.suspended:
             self.let_go()
             return
@@ -207,7 +192,7 @@ class Subscription:
 
     def _look(self) -> None:
         """Say whether everything is consumed that is wanted; what is on a node that is down is not, and we go on."""
-        if self._channel is not None and self._channel.is_open and self._asked == self._consumers.keys():
+        if self._is_open and self._asked == self._consumers.keys():
             self._opening_since = None
             self._say(news=self._wanted <= self._consumers.keys() and not self.pulse.is_late)
             self.link.ready()
@@ -267,9 +252,9 @@ class Subscription:
             return
         if isinstance(reason, ChannelClosedByClient):  # its answer came after all that was put back
             self._hand.proved(self._hand.put_back_so_far)
-        self._without_channel()
-        if self._connection is None or not self._connection.is_open:
-            return
+        super()._closed(channel, reason)
+
+    def _go_on(self, reason: Any) -> None:
         if isinstance(reason, ChannelClosedByClient) or self._declarations.refused(reason):
             self.follow()
         else:
