@@ -54,7 +54,10 @@ def arriving(consumer: Consumer, count: int) -> list[Delivery]:
 def all_are_here(consumer: Consumer, count: int) -> None:
     """Wait until ``count`` deliveries have come from a broker, without receiving them."""
     until = time.monotonic() + PATIENCE
-    while isinstance(consumer, RabbitConsumer) and consumer._hand._shelves.count < count:
+    if not isinstance(consumer, RabbitConsumer):
+        return
+    hand = consumer._hand
+    while hand.gathering or hand._shelves.count < count:
         assert time.monotonic() < until
         time.sleep(0.005)
 
