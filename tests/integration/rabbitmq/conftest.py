@@ -1,5 +1,6 @@
 """A publisher and a consumer on the shared RabbitMQ server, with a store on SQLite beside them."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,12 +13,22 @@ from tomqueue.settings import Settings
 from tomqueue.store.open import ready_store
 from tomqueue.store.sql import SqlStore
 from tomqueue.transport.rabbitmq import RabbitTransport
+from tomqueue.transport.rabbitmq.connection import THREADS
 from tomqueue.transport.rabbitmq.consumer import RabbitConsumer
 from tomqueue.transport.rabbitmq.publisher import RabbitPublisher
 from tomqueue.transport.topology import Topology
 
 CONSUMERS = ("mine", "other", "third")
 """Names of consumers in tests."""
+
+
+@pytest.fixture(autouse=True)
+def nobody_stays() -> Iterator[None]:
+    """See that a test leaves no connection open that would disturb the next one."""
+    before = set(threading.enumerate())
+    yield
+    left = [one for one in threading.enumerate() if one.name.startswith(THREADS) and one not in before]
+    assert not left, f"the test left connections open: {left}"
 
 
 @pytest.fixture

@@ -194,8 +194,8 @@ class Subscription(OneChannel):
         """Say whether everything is consumed that is wanted; what is on a node that is down is not, and we go on."""
         if self._is_open and self._asked == self._consumers.keys():
             self._opening_since = None
-            self._say(news=self._wanted <= self._consumers.keys() and not self.pulse.is_late)
             self.link.ready()
+            self._say(news=self._wanted <= self._consumers.keys() and not self.pulse.is_late)
             if self._hand.gathering and not self._asked_to_show and self._consumers:
                 self._asked_to_show = True  # the answer comes after what each queue delivers at once
                 channel = self._channel
