@@ -4,15 +4,18 @@
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from random import Random
+from threading import Lock
 
 from tests.faults.ground import Ground
 from tests.faults.running import Result, run_once
@@ -43,24 +46,52 @@ def planned(options: argparse.Namespace) -> Iterator[tuple[Scenario, Setup, int]
             yield *pair, next(seeds)
 
 
-def run_all(options: argparse.Namespace, ground: Ground) -> tuple[list[Result], list[str]]:
-    """Run what is planned; return the results, and what went wrong."""
-    times = SHORT_TIMES if options.short_times else DEFAULT_TIMES
-    results, wrong = [], []
-    for scenario, setup, seed in planned(options):
+class Matrix:
+    """Runs what is planned, several at once, each of them on servers of its own."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._times = SHORT_TIMES if options.short_times else DEFAULT_TIMES
+        self._plan = planned(options)
+        self._planning = Lock()
+        self._at_once = options.at_once
+        self.results: list[Result] = []
+        self.wrong: list[str] = []
+        self.versions: dict[str, str] = {}
+
+    def run(self) -> None:
+        """Run all; when this is interrupted, those that are under way come to their end."""
+        with ThreadPoolExecutor(self._at_once) as threads:
+            try:
+                for ended in [threads.submit(self._work) for _ in range(self._at_once)]:
+                    ended.result()
+            finally:
+                with self._planning:
+                    self._plan = iter(())
+
+    def _work(self) -> None:
+        with ExitStack() as stack:
+            ground = Ground(stack)
+            while (one := self._next()) is not None:
+                self._run(*one, ground)
+            self.versions |= ground.versions()
+
+    def _next(self) -> tuple[Scenario, Setup, int] | None:
+        with self._planning:
+            return next(self._plan, None)
+
+    def _run(self, scenario: Scenario, setup: Setup, seed: int, ground: Ground) -> None:
         what = f"{scenario.name} on {setup} (seed {seed})"
         with tempfile.TemporaryDirectory(prefix="tomqueue-faults-") as folder:
             try:
-                result = run_once(scenario, setup, ground, Path(folder), seed=seed, times=times)
+                result = run_once(scenario, setup, ground, Path(folder), seed=seed, times=self._times)
             except Exception as error:  # noqa: BLE001 - the other runs go on, and this one is told
-                wrong.append(f"{what}: {type(error).__name__}: {error}")
-                print(wrong[-1], flush=True)
-                continue
+                self.wrong.append(f"{what}: {type(error).__name__}: {error}")
+                print(self.wrong[-1], flush=True)
+                return
         print(result, flush=True)
-        results.append(result)
+        self.results.append(result)
         if result.wrong:
-            wrong.append(f"{what}: {result.wrong}")
-    return results, wrong
+            self.wrong.append(f"{what}: {result.wrong}")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -68,29 +99,31 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--runs", type=int, default=3, help="of each fault on each setup")
     parser.add_argument("--minutes", type=float, help="in place of --runs: draw from them until the time is over")
+    parser.add_argument("--at-once", type=int, default=1, help="runs beside each other, each on servers of its own")
     parser.add_argument("--only", default="", help="what must be in 'fault on setup'; the table is then only printed")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of the first run; each next one adds one")
     parser.add_argument("--short-times", action="store_true", help="leases of 3 s instead of 20 s")
     options = parser.parse_args(arguments)
-    with ExitStack() as stack:
-        ground = Ground(stack)
-        results, wrong = run_all(options, ground)
-        about = about_runs(options, ground.versions())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    matrix = Matrix(options)
+    matrix.run()
     order = [scenario.name for scenario in all_scenarios()]
-    results.sort(key=lambda result: (order.index(result.scenario.name), result.setup.broker))
-    shown = table(results, about)
+    matrix.results.sort(key=lambda result: (order.index(result.scenario.name), result.setup.broker))
+    shown = table(matrix.results, about_runs(options, matrix.versions))
     print(shown)
     if not options.only:
         PAGE.write_text(insert(PAGE.read_text(), shown))
-    print(*(f"WRONG: {one}" for one in wrong), sep="\n")
-    return 1 if wrong else 0
+    print(*(f"WRONG: {one}" for one in matrix.wrong), sep="\n")
+    return 1 if matrix.wrong else 0
 
 
-def about_runs(options: argparse.Namespace, versions: str) -> str:
+def about_runs(options: argparse.Namespace, versions: Mapping[str, str]) -> str:
     """Return the line above the table: when, with which command, on what."""
     much = f"--runs {options.runs}" if options.minutes is None else f"--minutes {options.minutes:g}"
-    arguments = f"{much} --seed {options.seed}{' --short-times' if options.short_times else ''}"
-    return f'{datetime.now(UTC):%Y-%m-%d}, `make faults ARGS="{arguments}"`; {versions}.'
+    times = " --short-times" if options.short_times else ""
+    arguments = f"{much} --seed {options.seed} --at-once {options.at_once}{times}"
+    on = ", ".join(f"{title} {version}" for title, version in versions.items())
+    return f'{datetime.now(UTC):%Y-%m-%d}, `make faults ARGS="{arguments}"`; {on}.'
 
 
 if __name__ == "__main__":

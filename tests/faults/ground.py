@@ -36,18 +36,18 @@ class Ground:
             self._running[name] = self._stack.enter_context(SERVERS[name]())
         return self._running[name]
 
-    def versions(self) -> str:
-        """Return the versions of what ran."""
-        found = [f"Python {platform.python_version()}", f"SQLite {sqlite3.sqlite_version}"]
+    def versions(self) -> dict[str, str]:
+        """Return the versions of what ran, by what it is called."""
+        found = {"Python": platform.python_version(), "SQLite": sqlite3.sqlite_version}
         for name, title, query in (
             ("postgres_server", "PostgreSQL", "SHOW server_version"),
             ("mariadb_server", "MariaDB", "SELECT version()"),
         ):
             if name in self._running:
                 with create_engine(self._running[name]).connect() as connection:
-                    found.append(f"{title} {str(connection.execute(text(query)).scalar()).split()[0]}")
+                    found[title] = str(connection.execute(text(query)).scalar()).split()[0]
         if "rabbitmq_server" in self._running:
             with pika.BlockingConnection(pika.URLParameters(self._running["rabbitmq_server"])) as connection:
                 version = connection._impl.server_properties["version"]
-                found.append(f"RabbitMQ {version.decode() if isinstance(version, bytes) else version}")
-        return ", ".join(found)
+                found["RabbitMQ"] = version.decode() if isinstance(version, bytes) else version
+        return found
