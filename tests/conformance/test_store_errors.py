@@ -16,6 +16,7 @@ from tests.servers import administering
 from tomqueue.errors import OutcomeUnknown, StoreError, StoreUnavailable
 from tomqueue.settings import Settings
 from tomqueue.store import transactions
+from tomqueue.store.atomic import AtomicTransaction
 from tomqueue.store.base import Delete
 from tomqueue.store.catalog import Catalog, Filter
 from tomqueue.store.open import open_store
@@ -31,9 +32,9 @@ def execute(link: Any, statement: str) -> Any:
     return found and found[0]
 
 
-def kill_session(store: SqlStore) -> None:
-    """Let the server end the session of the store's own connection, as a restart would."""
-    link = store._links.get()
+def kill_session(store: SqlStore, link: Any = None) -> None:
+    """Let the server end the session of a connection (the store's own), as a restart would."""
+    link = link or store._links.get()
     kill = {
         "postgresql": ("SELECT pg_backend_pid()", "SELECT pg_terminate_backend({}, 10000)"),
         "mysql": ("SELECT connection_id()", "KILL {}"),
@@ -163,6 +164,30 @@ def test_a_server_that_is_not_there_is_unavailable(store: SqlStore) -> None:
             call()
         assert str(store.engine.url.password) not in str(caught.value)
     gone.close()
+
+
+@pytest.mark.parametrize("kind", SERVERS, indirect=True)
+@pytest.mark.parametrize("use", [lambda it: it.connection, lambda it: it.session().connection()], ids=["core", "orm"])
+def test_an_atomic_job_whose_session_ended_says_so(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch, use: Callable[[AtomicTransaction], Connection]
+) -> None:
+    """Also when the loss shows only as it is rolled back, because something else failed first."""
+    (job_id,) = insert(store, new())
+    (claimed,) = take(store)
+    transaction = AtomicTransaction(store)
+    link = use(transaction).connection.driver_connection
+    kill_session(store, link)
+
+    def away() -> Any:
+        raise StoreUnavailable("it is away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(store, "now", away)
+        with pytest.raises(StoreUnavailable):
+            transaction.commit(Delete(claimed.id, 1))
+    assert row(store, job_id).claim_token == 1
+    with store.connected() as again:
+        again.execute(text("SELECT 1"))
 
 
 @pytest.mark.parametrize("kind", SERVERS, indirect=True)

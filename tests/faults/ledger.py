@@ -64,8 +64,9 @@ class Ledger:
         os.write(self._descriptor, f"{what} {key} {os.getpid()} {moment:.6f} {attempt} {due:.6f}\n".encode())
 
     def read(self) -> list[Event]:
-        """Return the events in the order of their time."""
-        return sorted(map(event_of, self.path.read_text().splitlines()), key=lambda event: event.time)
+        """Return the events in the order of their time; a line that is being written has no end yet, and counts not."""
+        lines = self.path.read_text().splitlines(keepends=True)
+        return sorted((event_of(line) for line in lines if line.endswith("\n")), key=lambda event: event.time)
 
     def count(self, what: What) -> int:
         """Return how many events of a kind there are."""

@@ -68,10 +68,13 @@ def run_once(
         events = world.ledger.read()
         if world.forgotten is not None:
             events = forget(events, *world.forgotten)
-        return Result(
+        result = Result(
             scenario=scenario, setup=setup, seed=seed, counts=check(events, world.effects(), scenario.unknown),
             recoveries=scenario.measure(events), cpu=world.cpu,
         )  # fmt: skip
+        if result.wrong:
+            print(world.logs)
+        return result
 
 
 def wired_node(find: Find, stack: ExitStack) -> tuple[Broker, Proxy]:

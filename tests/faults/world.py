@@ -205,9 +205,14 @@ class World:
         self.cpu = max(self.cpu or 0.0, used.share)
 
     @property
+    def logs(self) -> str:
+        """What all supervisors and their children have written."""
+        return "".join(supervisor.log for supervisor in self._supervisors)
+
+    @property
     def log_lines(self) -> int:
-        """How many lines all supervisors and their children have written."""
-        return sum(supervisor.log.count("\n") for supervisor in self._supervisors)
+        """How many lines that is."""
+        return self.logs.count("\n")
 
     def has_lease(self, pid: int) -> bool:
         """Say whether a process is in the table of leases, and not as a dead one."""

@@ -75,5 +75,6 @@ class AtomicTransaction:
             try:
                 self._connection.close()
             except DBAPIError:
-                self._connection.invalidate()
+                if not self._connection.closed:  # as one is whose loss the rollback has found
+                    self._connection.invalidate()
         self._session = self._connection = None
