@@ -106,12 +106,17 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     matrix = Matrix(options)
-    matrix.run()
+    is_whole = not options.only
+    try:
+        matrix.run()
+    except KeyboardInterrupt:
+        print("interrupted: the table is of what ran until then, and is not written")
+        is_whole = False
     order = [scenario.name for scenario in all_scenarios()]
     matrix.results.sort(key=lambda result: (order.index(result.scenario.name), result.setup.broker))
     shown = table(matrix.results, about_runs(options, matrix.versions))
     print(shown)
-    if not options.only:
+    if is_whole:
         PAGE.write_text(insert(PAGE.read_text(), shown))
     print(*(f"WRONG: {one}" for one in matrix.wrong), sep="\n")
     return 1 if matrix.wrong else 0

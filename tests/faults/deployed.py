@@ -13,7 +13,7 @@ import msgspec
 
 from tests.faults.ledger import LEDGER, Ledger, What
 from tests.faults.load import Load
-from tests.faults.release import OLD, RELEASE
+from tests.faults.release import OLD, RELEASE, note_of
 from tomqueue import JobContext, Prepared, TomQueue
 from tomqueue.job import Claimed
 
@@ -24,6 +24,7 @@ PIECE = 500
 tq = TomQueue()
 ledger = Ledger(Path(os.environ[LEDGER]))
 release = Path(os.environ[RELEASE]).read_text()
+note_of(os.getpid()).write_text(release)
 
 
 def work(ctx: JobContext, key: str, seconds: float) -> None:

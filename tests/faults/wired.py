@@ -39,7 +39,13 @@ class WiredBroker:
 
     def wait_until_served(self, workers: int) -> None:
         """Wait until so many workers wait for news."""
-        wait_until(lambda: self._consumers() == workers, f"{workers} workers at the broker", PATIENCE)
+        try:
+            wait_until(lambda: self._consumers() == workers, f"{workers} workers at the broker", PATIENCE)
+        except AssertionError:
+            print(
+                self.node.ctl("list_consumers"), self.node.ctl("list_channels", "connection", "consumer_count", "state")
+            )
+            raise
 
     def spy(self) -> None:
         """Have a copy of every message kept, to be counted."""

@@ -204,6 +204,10 @@ class World:
             time.sleep(LOOK_EVERY)
         self.cpu = max(self.cpu or 0.0, used.share)
 
+    def all_children(self) -> list[list[int]]:
+        """Return the children of each supervisor that lives."""
+        return [one.children() for one in self._supervisors if one.process.poll() is None]
+
     @property
     def logs(self) -> str:
         """What all supervisors and their children have written."""

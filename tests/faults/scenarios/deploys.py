@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.acceptance.site import Running, wait_until
 from tests.faults.ledger import Event, What
-from tests.faults.release import NEW, OLD
+from tests.faults.release import NEW, OLD, note_of
 from tests.faults.scenario import Scenario
 from tests.faults.world import PATIENCE, Setup, World
 from tomqueue import State
@@ -47,6 +47,7 @@ def rolled(roll: Roll) -> Callable[[World], None]:
         wait_until(lambda: world.count(State.PARKED) > 0, "a job that nobody could read yet", PATIENCE)
         roll(world, old)
         only_old_left(world)
+        wait_until(lambda: all_have_looked(world, release), "every process to have its release", PATIENCE)
         way_back(world, release)
 
     return run
@@ -80,6 +81,13 @@ def way_back(world: World, release: Path) -> None:
     assert world.ledger.count(What.FINISHED) == done
     world.drain()
     world.supervisor()
+
+
+def all_have_looked(world: World, release: Path) -> bool:
+    """Say whether all that run know which release they got: who starts after the next deploy gets another."""
+    return all(
+        children and all(note_of(pid, release).exists() for pid in children) for children in world.all_children()
+    )
 
 
 def deploy(release: Path, name: str) -> None:
