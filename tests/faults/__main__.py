@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ from itertools import count
 from pathlib import Path
 from random import Random
 from threading import Lock
+from traceback import format_tb
 
 from tests.faults.ground import Ground
 from tests.faults.running import Result, run_once
@@ -57,6 +58,7 @@ class Matrix:
         self.results: list[Result] = []
         self.wrong: list[str] = []
         self.versions: dict[str, str] = {}
+        self.unfinished = 0
 
     def run(self) -> None:
         """Run all; when this is interrupted, those that are under way come to their end."""
@@ -86,7 +88,8 @@ class Matrix:
                 result = run_once(scenario, setup, ground, Path(folder), seed=seed, times=self._times)
             except Exception as error:  # noqa: BLE001 - the other runs go on, and this one is told
                 self.wrong.append(f"{what}: {type(error).__name__}: {error}")
-                print(self.wrong[-1], flush=True)
+                self.unfinished += 1
+                print(self.wrong[-1], "".join(format_tb(error.__traceback__)), sep="\n", flush=True)
                 return
         print(result, flush=True)
         self.results.append(result)
@@ -114,7 +117,7 @@ def main(arguments: Sequence[str]) -> int:
         is_whole = False
     order = [scenario.name for scenario in all_scenarios()]
     matrix.results.sort(key=lambda result: (order.index(result.scenario.name), result.setup.broker))
-    shown = table(matrix.results, about_runs(options, matrix.versions))
+    shown = table(matrix.results, about_runs(options, matrix))
     print(shown)
     if is_whole:
         PAGE.write_text(insert(PAGE.read_text(), shown))
@@ -122,13 +125,14 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if matrix.wrong else 0
 
 
-def about_runs(options: argparse.Namespace, versions: Mapping[str, str]) -> str:
+def about_runs(options: argparse.Namespace, matrix: Matrix) -> str:
     """Return the line above the table: when, with which command, on what."""
     much = f"--runs {options.runs}" if options.minutes is None else f"--minutes {options.minutes:g}"
     times = " --short-times" if options.short_times else ""
     arguments = f"{much} --seed {options.seed} --at-once {options.at_once}{times}"
-    on = ", ".join(f"{title} {version}" for title, version in versions.items())
-    return f'{datetime.now(UTC):%Y-%m-%d}, `make faults ARGS="{arguments}"`; {on}.'
+    on = ", ".join(f"{title} {version}" for title, version in matrix.versions.items())
+    missing = f" Not in the table: {matrix.unfinished} runs that could not be judged." if matrix.unfinished else ""
+    return f'{datetime.now(UTC):%Y-%m-%d}, `make faults ARGS="{arguments}"`; {on}.{missing}'
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tomqueue.service import boot_time
 
-__all__ = ["EFFECTS", "LEDGER", "Event", "Ledger", "What", "is_atomic"]
+__all__ = ["EFFECTS", "LEDGER", "Event", "Ledger", "What", "is_atomic", "is_long", "key_of"]
 
 LEDGER = "FAULTS_LEDGER"
 """The environment variable that names the file to jobs and producers."""
@@ -85,6 +85,16 @@ def event_of(line: str) -> Event:
     """Read a line."""
     what, key, pid, moment, attempt, due = line.split()
     return Event(what=What(what), key=key, pid=int(pid), time=float(moment), attempt=int(attempt), due=float(due))
+
+
+def key_of(name: str, number: int, *, long: bool, atomic: bool) -> str:
+    """Return the key of a job, which says what it is."""
+    return f"{name}-{number}{'-long' if long else ''}{'-atomic' if atomic else ''}"
+
+
+def is_long(key: str) -> bool:
+    """Say whether a key is of a job that takes a while."""
+    return "-long" in key
 
 
 def is_atomic(key: str) -> bool:

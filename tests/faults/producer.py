@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from tests.faults.application import atomic, ledger, plain, tq
-from tests.faults.ledger import What
+from tests.faults.ledger import What, key_of
 from tests.faults.load import Load
 from tomqueue import Prepared, Priority
 from tomqueue.errors import OutcomeUnknown, StoreUnavailable
@@ -114,16 +114,14 @@ class Producer:
         self._tried += 1
         load, random = self._load, self._random
         definition = random.choices([plain, atomic], [3, 1])[0]
-        key = f"{load.name}-{self._tried}" + ("-atomic" if definition is atomic else "")
-        is_long = load.long_every and self._tried % load.long_every == 0
+        long = bool(load.long_every) and self._tried % load.long_every == 0
+        key = key_of(load.name, self._tried, long=long, atomic=definition is atomic)
         delay = random.uniform(0, load.latest) if random.random() < load.delayed else None
         ledger.write(What.ENQUEUED, key, due=0.0 if delay is None else boot_time() + delay)
         options = definition.using(
             queue=random.choice(["default", "default", "mailers"]), priority=random.choice(list(Priority)), delay=delay
         )
-        return key, options.prepare(
-            key, load.long if is_long else load.seconds, random.randbytes(load.padding // 2).hex()
-        )
+        return key, options.prepare(key, load.long if long else load.seconds, random.randbytes(load.padding // 2).hex())
 
 
 def enqueue(calls: Sequence[tuple[str, Prepared]], session: Session) -> None:

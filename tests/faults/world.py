@@ -17,7 +17,7 @@ from sqlalchemy import text
 
 from tests.acceptance.site import Installed, Running, environment_of, wait_until
 from tests.faults.cpu import CpuUse
-from tests.faults.ledger import EFFECTS, LEDGER, Ledger, What
+from tests.faults.ledger import EFFECTS, LEDGER, Ledger, What, is_long
 from tests.faults.load import Load
 from tests.faults.wired import WiredBroker
 from tomqueue import State, TomQueue
@@ -178,7 +178,7 @@ class World:
             os.kill(pid, signal.SIGKILL)
 
     def long_runner(self, among: Callable[[], Sequence[int]] | None = None) -> int:
-        """Wait until a process (one of ``among``) has run a job for a moment already, and return it."""
+        """Wait until a process (one of ``among``) has run a long job for a moment, and return it."""
         found: list[int] = []
 
         def look() -> bool:
@@ -187,7 +187,10 @@ class World:
             found[:] = [
                 pid
                 for pid, event in runs.items()
-                if event.what is What.STARTED and now - event.time > LONG_ENOUGH and (not among or pid in among())
+                if event.what is What.STARTED
+                and now - event.time > LONG_ENOUGH
+                and is_long(event.key)
+                and (not among or pid in among())
             ]
             return bool(found)
 

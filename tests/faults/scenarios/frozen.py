@@ -27,6 +27,8 @@ VOUCHED = 30.0
 """Seconds within which those jobs go on: as long as it is frozen, with the default times, and a moment."""
 SERVERS = tuple(setup for setup in (*WITHOUT_BROKER, *WITH_BROKER) if setup.database != "sqlite")
 SQLITE = tuple(setup for setup in (*WITHOUT_BROKER, *WITH_BROKER) if setup.database == "sqlite")
+OUTLASTS = 1.5
+"""Leases that a job takes which cannot end before its worker's lease does."""
 STEPS = (
     ("worker.after_claim", 5, 20),
     ("worker.before_start", 5, 40),
@@ -52,13 +54,13 @@ def frozen(world: World, *pids: int) -> Iterator[None]:
                 os.kill(pid, signal.SIGCONT)
 
 
-def two_hosts(world: World, crash: Crash | None = None) -> Running:
-    """Start two supervisors with a worker each; return the one that is to be frozen.
+def two_hosts(world: World, crash: Crash | None = None, *, others: int = 1) -> Running:
+    """Start two supervisors, with a worker that is to be frozen and with some others; return the former.
 
     The broker hears of them every half a lease, as by default: soon after the lease it gives a frozen one up, too.
     """
     heartbeat = str(round(world.lease / 2))
-    world.supervisor(processes=1, TOMQUEUE_BROKER_HEARTBEAT=heartbeat)
+    world.supervisor(processes=others, TOMQUEUE_BROKER_HEARTBEAT=heartbeat)
     return world.supervisor(processes=1, crash=crash, TOMQUEUE_BROKER_HEARTBEAT=heartbeat)
 
 
@@ -84,9 +86,10 @@ def lives_through(choose: Callable[[World, Running], Sequence[int]]) -> Callable
 
 def supervisor_alone(world: World) -> None:
     """Freeze a supervisor while a worker of its own runs a job that outlasts the lease; another one is there."""
-    victim = two_hosts(world)
+    victim = two_hosts(world, others=3)  # so that one has a free slot, whatever long jobs there are
     world.producer(world.load())
-    slow = world.producer(world.load(pause=0.5, long_every=8, long=2 * world.lease, delayed=0, warm=False))
+    world.wait_for_jobs(1)
+    slow = world.producer(world.load(pause=0.5, long_every=8, long=OUTLASTS * world.lease, delayed=0, warm=False))
     child = world.long_runner(among=victim.children)
     slow.send(signal.SIGTERM)
     key = job_of(world, child)
