@@ -6,7 +6,7 @@ from logging import Logger
 
 from tomqueue.errors import EnqueueError
 
-__all__ = ["PRIORITIES", "Priority", "priority_of"]
+__all__ = ["PRIORITIES", "Priority", "nearest_rank", "priority_of"]
 
 
 class Priority(StrEnum):
@@ -25,7 +25,12 @@ class Priority(StrEnum):
     @classmethod
     def of_rank(cls, rank: int) -> "Priority":
         """Return the priority of a stored rank; ranks outside 0..3 (plain SQL) count as the nearest."""
-        return BY_RANK[min(max(rank, 0), len(BY_RANK) - 1)]
+        return BY_RANK[nearest_rank(rank)]
+
+
+def nearest_rank(rank: int) -> int:
+    """Return the rank of a priority that is nearest to a stored one: itself, unless plain SQL wrote another."""
+    return min(max(rank, 0), len(BY_RANK) - 1)
 
 
 PRIORITIES = range(len(Priority))

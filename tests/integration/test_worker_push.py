@@ -197,7 +197,7 @@ def test_another_checksum_is_told_and_the_job_runs(
         ran.append(1)
 
     job = note.enqueue()
-    transport.publisher().publish([replace(one, checksum=told) for one in news_of(job)])
+    transport.publisher().publish([one._replace(checksum=told) for one in news_of(job)])
     run_here(make_worker(pushing(tq, transport)))
     assert (ran, len(differed)) == ([1], heard)
 

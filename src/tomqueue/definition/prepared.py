@@ -12,7 +12,7 @@ __all__ = ["NO_OVERRIDES", "Enqueuer", "JobDefinition", "Loaded", "Prepared"]
 NO_OVERRIDES = Overrides()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Loaded:
     """A job that was read from its row and can be run.
 

@@ -27,6 +27,7 @@ class ArgumentsCodec:
         self._least = sum(map(is_required, positional))
         by_keyword = any(is_required(p) for p in self._parameters if p.kind is p.KEYWORD_ONLY)
         self._most = -1 if by_keyword else len(positional)
+        self._is_plain = self._least == len(self._parameters)
 
     @classmethod
     def of_function(cls, function: Callable[..., Any], job_name: str, *, skip_first: bool) -> "ArgumentsCodec":
@@ -51,9 +52,12 @@ class ArgumentsCodec:
 
     def decode(self, payload: str) -> tuple[list[Any], dict[str, Any]]:
         """Return the positional and keyword arguments of the call; raises UnreadableArguments."""
+        values = self._layout.load(payload)
+        if self._is_plain:
+            return list(values), {}
         args: list[Any] = []
         kwargs: dict[str, Any] = {}
-        for parameter, stored in zip(self._parameters, self._layout.load(payload), strict=True):
+        for parameter, stored in zip(self._parameters, values, strict=True):
             if parameter.kind is parameter.VAR_POSITIONAL:
                 args.extend(stored or ())
             elif parameter.kind is parameter.VAR_KEYWORD:

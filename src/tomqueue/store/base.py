@@ -55,7 +55,7 @@ class Want:
     before: Mapping[tuple[str, int], datetime] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Delete:
     """The job succeeded: its row leaves the table."""
 

@@ -74,16 +74,16 @@ def claimed(row: Sequence[Any], token: int, instant: Callable[[Any], datetime]) 
 
 def answer(failed: object, locked: object, held: object, parked: object, *, due: bool) -> Answer | None:
     """Say why a row cannot be claimed, in the order of the states; None when it can."""
-    for reason, applies in (
+    if due and failed is None and locked is None and not held and parked is None:
+        return None
+    reasons = (
         (Answer.FAILED, failed is not None),
         (Answer.LEASED, locked is not None),
         (Answer.HELD, bool(held)),
         (Answer.PARKED, parked is not None),
         (Answer.NOT_DUE, not due),
-    ):
-        if applies:
-            return reason
-    return None
+    )
+    return next(reason for reason, applies in reasons if applies)
 
 
 def delay_of(job: NewJob) -> timedelta | None:

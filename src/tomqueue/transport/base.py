@@ -6,7 +6,7 @@ News is only a hint. Lost, late, doubled or reordered, it can never lose a job o
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from tomqueue.definition import ConsumerDefinition
 from tomqueue.message import Message, Outgoing
@@ -17,8 +17,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Notification:
+class Notification(NamedTuple):
     """The news that a job is ready, as of the ``stamp`` by which its row was announced."""
 
     job_id: int
@@ -29,8 +28,7 @@ class Notification:
     """Of the row as it was announced; one that differs is counted, and never keeps a job from running."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """A notification in a worker's hand, until it is acked or requeued. ``tag`` belongs to the transport."""
 
     notification: Notification

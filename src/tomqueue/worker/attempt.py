@@ -1,7 +1,7 @@
 """The context that travels down the worker's stack: one attempt at one job, or at a message of another program."""
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NoReturn
 
 from tomqueue.definition import JobDefinition, Loaded
 from tomqueue.job import Claimed
@@ -13,8 +13,6 @@ from tomqueue.worker.messages import Handling
 from tomqueue.worker.slot import Slot
 
 __all__ = ["Attempt", "Work"]
-
-T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -31,48 +29,48 @@ class Attempt:
     """One turn of the stack. Reading what no layer has filled yet fails and names the layer."""
 
     __slots__ = (
-        "_context", "_definition", "_job", "_loaded", "_slot", "_work", "committed", "handling", "is_held", "policy",
+        "committed", "context", "definition", "handling", "hooks", "is_held", "job", "loaded", "policy", "slot", "work",
     )  # fmt: skip
 
+    slot: Slot
+    """Where it runs."""
+    work: Work
+    """What Pop took."""
+    job: Claimed
+    """The row that Claim holds."""
+    definition: JobDefinition
+    """The definition of the job, found by Claim."""
+    loaded: Loaded
+    """The definition with the row's arguments, read by Claim."""
+    context: JobContext
+    """What the job sees of itself, made by Claim."""
+    committed: bool
+    """Whether the job's own transaction has finished the row already (``atomic=True``)."""
+    policy: Policy
+    """How it may end: the defaults, until Claim knows the job's definition."""
+    handling: Handling | None
+    """What Pop took when it is a message: then there is no work, job, definition or context."""
+    hooks: object | None
+    """The instance whose hooks are called; None for functions, and while nothing is loaded."""
+    is_held: bool
+    """Whether Claim has been reached: from there on what a layer returns or raises is how it ends."""
+
     def __init__(self, slot: Slot | None = None) -> None:
-        self._slot = slot
-        self.committed = False
-        """Whether the job's own transaction has finished the row already (``atomic=True``)."""
-        self.policy = Policy()
-        """How it may end: the defaults, until Claim knows the job's definition."""
-        self.handling: Handling | None = None
-        """What Pop took when it is a message: then there is no work, job, definition or context."""
-        self.is_held = False
-        """Whether Claim has been reached: from there on what a layer returns or raises is how it ends."""
-        self._work: Work | None = None
-        self._job: Claimed | None = None
-        self._definition: JobDefinition | None = None
-        self._loaded: Loaded | None = None
-        self._context: JobContext | None = None
+        if slot is not None:
+            self.slot = slot
+        self.committed = self.is_held = False
+        self.policy = DEFAULT
+        self.handling = self.hooks = None
 
-    @property
-    def slot(self) -> Slot:
-        """Where it runs."""
-        return self._filled(self._slot, "ErrorHandling")
-
-    @property
-    def work(self) -> Work:
-        """What Pop took."""
-        return self._filled(self._work, "Pop")
-
-    @work.setter
-    def work(self, work: Work) -> None:
-        self._work = work
-
-    @property
-    def job(self) -> Claimed:
-        """The row that Claim holds."""
-        return self._filled(self._job, "Claim")
-
-    @job.setter
-    def job(self, job: Claimed) -> None:
-        self._job = job
-        self.is_held = True
+    def __getattr__(self, name: str) -> NoReturn:
+        """Say which layer fills what was read too early."""
+        if name not in FILLED_BY:
+            raise AttributeError(f"an attempt has no attribute {name!r}")
+        if self.handling is not None:
+            raise AttributeError("this is a message of another program and no job: look at attempt.message first")
+        raise AttributeError(
+            f"not filled yet: stand inside the layer {FILLED_BY[name]} of the worker's stack to read {name!r}"
+        )
 
     @property
     def message(self) -> Message | None:
@@ -84,42 +82,10 @@ class Attempt:
         """How many attempts there are after this one; a message is only ever given back."""
         return 1 if self.handling is not None else self.policy.max_attempts - self.job.attempts
 
-    @property
-    def definition(self) -> JobDefinition:
-        """The definition of the job, found by Claim."""
-        return self._filled(self._definition, "Claim")
 
-    @definition.setter
-    def definition(self, definition: JobDefinition) -> None:
-        self._definition = definition
-
-    @property
-    def loaded(self) -> Loaded:
-        """The definition with the row's arguments, read by Claim."""
-        return self._filled(self._loaded, "Claim")
-
-    @loaded.setter
-    def loaded(self, loaded: Loaded) -> None:
-        self._loaded = loaded
-
-    @property
-    def context(self) -> JobContext:
-        """What the job sees of itself, made by Claim."""
-        return self._filled(self._context, "Claim")
-
-    @context.setter
-    def context(self, context: JobContext) -> None:
-        self._context = context
-
-    @property
-    def hooks(self) -> object | None:
-        """The instance whose hooks are called; None for functions, and while nothing is loaded."""
-        return None if self._loaded is None else self._loaded.target
-
-    def _filled(self, value: T | None, layer: str) -> T:
-        """Return ``value``; say which layer fills it when it is not there yet."""
-        if value is None and self.handling is not None:
-            raise AttributeError("this is a message of another program and no job: look at attempt.message first")
-        if value is None:
-            raise AttributeError(f"not filled yet: stand inside the layer {layer} of the worker's stack to read this")
-        return value
+DEFAULT = Policy()
+FILLED_BY = {
+    "slot": "ErrorHandling", "work": "Pop",
+    **dict.fromkeys(("job", "definition", "loaded", "context"), "Claim"),
+}  # fmt: skip
+"""The layer inside of which each of these can be read."""

@@ -50,6 +50,7 @@ class Claim:
             attempt.is_held = True
             return proceed(attempt)
         job = attempt.job = attempt.work.claimed
+        attempt.is_held = True
         error: BaseException | None = None
         try:
             self._load(attempt)

@@ -8,7 +8,7 @@ import logging
 import secrets
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count
 from operator import itemgetter
 
@@ -16,7 +16,7 @@ from tomqueue.crash_points import reached
 from tomqueue.errors import OutcomeUnknown
 from tomqueue.events import Events
 from tomqueue.job import Claimed, checksum_of
-from tomqueue.priority import Priority
+from tomqueue.priority import nearest_rank
 from tomqueue.store.base import Answer, Store, Want
 from tomqueue.transport.base import Delivery
 from tomqueue.worker.attempt import Work
@@ -110,12 +110,13 @@ class Claims:
         refused = {job: answer for job, answer in answers.items() if isinstance(answer, Answer)}
         self._forget(list(refused))  # one that we hold already (the same news twice) stays on the board
         works = [Work(row, deliveries.get(job)) for job, row in answers.items() if isinstance(row, Claimed)]
-        self._add([work for work in works if not is_moved(work)])
-        for work in works:
-            if is_moved(work):  # let go without its old news, so that fresh news follows
-                self.put_back(work, acked=True)
-                refused[work.claimed.id] = Answer.MOVED
-            elif is_changed(work):
+        stays, moved = split(works, is_moved)
+        self._add(stays)
+        for work in moved:  # let go without its old news, so that fresh news follows
+            self.put_back(work, acked=True)
+            refused[work.claimed.id] = Answer.MOVED
+        for work in stays:
+            if is_changed(work):
                 self._events.emit("news.differed", job=work.claimed)
         return refused
 
@@ -195,7 +196,7 @@ class Claims:
     def committed(self, ended: Ended) -> None:
         """Take note of how a job ended that has committed this itself."""
         self.done(ended.job)
-        self._endings.tell(ended)
+        self._endings.tell([ended])
 
     def done(self, job: Claimed) -> None:
         """Take note that a row is finished, or no longer ours."""
@@ -247,12 +248,20 @@ class Claims:
             self._forget(ids)
 
 
+def split(works: Iterable[Work], apart: Callable[[Work], bool]) -> tuple[list[Work], list[Work]]:
+    """Return those that stay, and those that are set apart."""
+    sides: tuple[list[Work], list[Work]] = [], []
+    for work in works:
+        sides[apart(work)].append(work)
+    return sides
+
+
 def is_moved(work: Work) -> bool:
     """Say whether the row was given another queue or priority since its news was sent."""
     if work.delivery is None:
         return False
     row, news = work.claimed, work.delivery.notification
-    return row.queue != news.queue or Priority.of_rank(row.rank).rank != news.priority
+    return row.queue != news.queue or nearest_rank(row.rank) != news.priority
 
 
 def is_changed(work: Work) -> bool:

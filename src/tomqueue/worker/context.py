@@ -3,7 +3,6 @@
 import logging
 from collections.abc import MutableMapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -15,23 +14,75 @@ from tomqueue.store.atomic import AtomicTransaction, Connection, Session
 __all__ = ["JobContext", "current_job"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class JobContext:
     """The job that is running; passed to a job whose first parameter asks for it, and to its hooks."""
 
-    id: int
-    """The id of the row; 0 when the job runs inline, without one."""
-    name: str
-    queue: str
-    priority: Priority
-    attempt: int
-    """1 for the first attempt."""
-    max_attempts: int
-    run_at: datetime
-    created_at: datetime
-    log: "JobLog" = field(repr=False)
-    """A logger whose records carry the job's id, name and attempt."""
-    transaction: AtomicTransaction | None = field(default=None, repr=False)
+    __slots__ = ("_job", "_log", "_logger", "_max_attempts", "_transaction")
+
+    def __init__(
+        self, job: Claimed, max_attempts: int, logger: logging.Logger, transaction: AtomicTransaction | None = None
+    ) -> None:
+        self._job = job
+        self._max_attempts = max_attempts
+        self._logger = logger
+        self._transaction = transaction
+        self._log: JobLog | None = None
+
+    def __repr__(self) -> str:
+        return f"<JobContext of job {self.id} {self.name}, attempt {self.attempt} of {self.max_attempts}>"
+
+    @property
+    def id(self) -> int:
+        """The id of the row; 0 when the job runs inline, without one."""
+        return self._job.id
+
+    @property
+    def name(self) -> str:
+        """The job's name."""
+        return self._job.name
+
+    @property
+    def queue(self) -> str:
+        """The queue that it came from."""
+        return self._job.queue
+
+    @property
+    def priority(self) -> Priority:
+        """How urgent it is."""
+        return self._job.priority
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is: 1 is the first."""
+        return self._job.attempts
+
+    @property
+    def max_attempts(self) -> int:
+        """How many attempts there may be."""
+        return self._max_attempts
+
+    @property
+    def run_at(self) -> datetime:
+        """When it was to run at the earliest; aware, in UTC."""
+        return self._job.run_at
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was enqueued; aware, in UTC."""
+        return self._job.created_at
+
+    @property
+    def log(self) -> "JobLog":
+        """A logger whose records carry the job's id, name and attempt."""
+        if self._log is None:
+            job = self._job
+            self._log = JobLog(self._logger, {"job_id": job.id, "job_name": job.name, "attempt": job.attempts})
+        return self._log
+
+    @property
+    def transaction(self) -> AtomicTransaction | None:
+        """The transaction of an atomic job; None of another."""
+        return self._transaction
 
     @property
     def connection(self) -> Connection:
@@ -46,9 +97,9 @@ class JobContext:
         return self._atomic().session()
 
     def _atomic(self) -> AtomicTransaction:
-        if self.transaction is None:
+        if self._transaction is None:
             raise DefinitionError(f"{self.name}: ctx.connection and ctx.session() need @tq.job(atomic=True)")
-        return self.transaction
+        return self._transaction
 
 
 class JobLog(logging.LoggerAdapter[logging.Logger]):
@@ -62,22 +113,3 @@ class JobLog(logging.LoggerAdapter[logging.Logger]):
 
 current_job: ContextVar[JobContext | None] = ContextVar("tomqueue_job", default=None)
 """The job that runs in this thread or task."""
-
-
-def context_of(
-    job: Claimed, max_attempts: int, logger: logging.Logger, transaction: AtomicTransaction | None
-) -> JobContext:
-    """Return what a claimed row's job sees of itself."""
-    extra: dict[str, Any] = {"job_id": job.id, "job_name": job.name, "attempt": job.attempts}
-    return JobContext(
-        id=job.id,
-        name=job.name,
-        queue=job.queue,
-        priority=job.priority,
-        attempt=job.attempts,
-        max_attempts=max_attempts,
-        run_at=job.run_at,
-        created_at=job.created_at,
-        log=JobLog(logger, extra),
-        transaction=transaction,
-    )

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from tomqueue.transport.base import Delivery
 __all__ = ["Ended", "Endings"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Ended:
     """What becomes of a job's row, and the event that tells of it (None: the job did not run)."""
 
@@ -94,22 +94,25 @@ class Endings:
         if deliveries := [one.delivery for one in ended if one.delivery is not None]:
             with self._lock:
                 self._returned += deliveries
-        for one, ours in zip(ended, held, strict=True):
-            if ours or one.in_doubt:
-                self.tell(one)
-                continue
+        ours: list[Ended] = []
+        lost: list[Ended] = []
+        for one, is_ours in zip(ended, held, strict=True):
+            (ours if is_ours or one.in_doubt else lost).append(one)
+        self.tell(ours)
+        for one in lost:
             self._logger.warning("job %d: this worker lost its claim; its outcome changed nothing", one.job.id)
             if one.event is not None:
                 self._events.emit("job.claim_lost", job=one.job)
 
-    def tell(self, ended: Ended) -> None:
-        """Count an outcome that is committed, and emit its event."""
-        if ended.event is None:
-            return
+    def tell(self, ended: Iterable[Ended]) -> None:
+        """Count outcomes that are committed, and emit their events."""
+        outcomes = [(one, one.event) for one in ended if one.event is not None]
         with self._lock:
-            self._counts[ended.job.queue, ended.event] += 1
-        details: dict[str, Any] = {} if ended.error is None else {"error": ended.error}
-        self._events.emit(ended.event, job=ended.job, **details)
+            for one, event in outcomes:
+                self._counts[one.job.queue, event] += 1
+        for one, event in outcomes:
+            details: dict[str, Any] = {} if one.error is None else {"error": one.error}
+            self._events.emit(event, job=one.job, **details)
 
     def take_counts(self) -> Counter[tuple[str, str]]:
         """Return the outcomes since the last call, by queue and event."""

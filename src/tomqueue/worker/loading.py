@@ -6,7 +6,7 @@ from tomqueue.definition import Registry
 from tomqueue.store.atomic import AtomicTransaction
 from tomqueue.store.sql import SqlStore
 from tomqueue.worker.attempt import Attempt
-from tomqueue.worker.context import context_of
+from tomqueue.worker.context import JobContext
 from tomqueue.worker.policies import Policies
 
 __all__ = ["Loading"]
@@ -26,6 +26,7 @@ class Loading:
         job = attempt.job
         definition = attempt.definition = self._registry.find(job.name)
         loaded = attempt.loaded = definition.load(job.payload)
+        attempt.hooks = loaded.target
         attempt.policy = self._policies.of(definition, loaded.target, job)
         transaction = AtomicTransaction(self._store) if definition.options.atomic else None
-        attempt.context = context_of(job, attempt.policy.max_attempts, self._logger, transaction)
+        attempt.context = JobContext(job, attempt.policy.max_attempts, self._logger, transaction)
