@@ -93,7 +93,7 @@ class Link:
         """Begin to connect; returns at once."""
         self._thread.start()
 
-    def post(self, work: Callable[[], None]) -> None:
+    def post(self, work: Callable[[], object]) -> None:
         """Have ``work`` done in the connection's thread; nothing, when that has ended."""
         with self._over:
             if not self._ended:

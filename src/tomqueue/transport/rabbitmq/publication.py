@@ -160,14 +160,17 @@ class Publication(OneChannel):
 
     # The messages ----------------------------------------------------------------------------------------
 
-    def pump(self) -> None:
-        """Publish while there is something and the window is not full."""
+    def pump(self) -> bool:
+        """Publish while there is something and the window is not full; say whether there was something."""
         self._repairs.measure(self._pump_soon)
+        found = False
         while self._may_publish() and (parcel := self._outbox.take()) is not None:
             self._handle(parcel)
+            found = True
         if self._may_publish():
             self._old.ask(lambda fresh: self.link.post(partial(self._stamped_anew, fresh)))
         self._settle()
+        return found
 
     def _may_publish(self) -> bool:
         return (

@@ -19,6 +19,8 @@ __all__ = ["Sender"]
 
 
 LOOK_EVERY = 0.01
+GATHER = 0.002
+"""Seconds for which news is gathered while it comes in a stream: to be woken for each would cost its enqueue time."""
 
 
 class Sender:
@@ -79,8 +81,11 @@ class Sender:
                 self._started = True
 
     def _pump(self) -> None:
-        self._pumping = False
-        self._publication.pump()
+        """Publish; as long as there is something, look again in a moment, so that nobody needs to wake us for it."""
+        self._pumping = False  # first: who puts something into the outbox from now on wakes us
+        if self._publication.pump():
+            self._pumping = True
+            self._link.later(GATHER, self._pump)
 
 
 def wait_until(condition: Callable[[], object], seconds: float) -> bool:
