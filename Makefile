@@ -28,8 +28,9 @@ format: .venv/installed-dev ## fix what the linter can fix and format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: .venv/installed-dev ## run the benchmarks
-	$(BIN)/python benchmarks/bench.py
+# ARGS goes to it: make bench ARGS="--only drain --contenders tomqueue,celery --rounds 1"
+bench: .venv/installed-bench ## compare with peers and with the limit, write docs/explanation/performance.md
+	$(BIN)/python -m benchmarks.compare $(ARGS)
 
 # ARGS goes to it: make faults ARGS="--runs 1 --only 'kill at worker'"
 faults: .venv/installed-dev ## break everything on every database, write the table of the guarantees
@@ -41,7 +42,7 @@ soak: .venv/installed-dev ## break things at random under load, check that nothi
 	$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),10) $(ARGS)
 
 clean: ## remove .venv and everything generated
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*
+	rm -rf .venv .bench build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*
 	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps say which pyproject.toml is installed, so that pip runs only when it changed.
@@ -53,6 +54,11 @@ clean: ## remove .venv and everything generated
 	$(PIP) install --upgrade 'pip>=25.1' # the first to know --group
 	$(PIP) install --editable . --group dev
 	@touch .venv/installed $@
+
+.venv/installed-bench: .venv/installed-dev
+	@WITH_REDIS=1 PYTHON=$(BIN)/python tests/install_servers.sh
+	$(PIP) install --group bench
+	@touch $@
 
 servers: $(BIN)/python
 	@PYTHON=$(BIN)/python tests/install_servers.sh

@@ -22,6 +22,7 @@ import click
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks.measuring import CLOCK_TICKS, children_of, cpu_ticks, figure, percentile
 from tests.rabbitmq_server import Broker, rabbitmq
 from tests.servers import fresh_database, mariadb, postgres
 
@@ -29,8 +30,7 @@ SERVERS = {"postgres": postgres, "mariadb": mariadb}
 BROKERS: list[Broker] = []
 """The private RabbitMQ, if there is one."""
 NEWS = "tomqueue.default.normal"
-HERE = Path(__file__).parent
-CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+ROOT = Path(__file__).parent.parent
 
 
 @click.command()
@@ -54,7 +54,6 @@ def measure(database_url: str | None, jobs: int, rounds: int, *, broker: bool) -
     with tempfile.TemporaryDirectory(prefix="tomqueue-benchmark-") as folder:
         os.environ["TOMQUEUE_DATABASE_URL"] = database_url or f"sqlite:///{folder}/jobs.db"
         os.environ["BENCHMARK_STARTS"] = f"{folder}/starts"
-        sys.path.insert(0, str(HERE))
         run("migrate")
         print("| what | median | all rounds |\n|---|---|---|")
         row("enqueue one by one, own transaction", "jobs/s", rounds, lambda: enqueue_singly(2_000))
@@ -84,16 +83,8 @@ def print_row(what: str, unit: str, values: list[float]) -> None:
     print(f"| {what} | {figure(statistics.median(values))} {unit} | {shown} |", flush=True)
 
 
-def figure(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def percentile(values: list[float], percent: int) -> float:
-    return sorted(values)[min(len(values) - 1, len(values) * percent // 100)]
-
-
 def enqueue_singly(number: int) -> float:
-    from bench_app import noop
+    from benchmarks.bench_app import noop
 
     clear()
     began = time.perf_counter()
@@ -103,7 +94,7 @@ def enqueue_singly(number: int) -> float:
 
 
 def enqueue_in_bulk(number: int) -> float:
-    from bench_app import noop, tq
+    from benchmarks.bench_app import noop, tq
 
     clear()
     began = time.perf_counter()
@@ -113,7 +104,7 @@ def enqueue_in_bulk(number: int) -> float:
 
 def drain(number: int, enqueue: Callable[[int], float]) -> tuple[float, float]:
     """Return jobs a second from the first to the last, and the CPU that each costs."""
-    from bench_app import tq
+    from benchmarks.bench_app import tq
 
     enqueue(number)
     tq.close()  # all news is with the broker, if there is one
@@ -144,7 +135,7 @@ def idle(seconds: float) -> tuple[float, float]:
 
 
 def latency(number: int, starts: Path) -> list[float]:
-    from bench_app import stamp, tq
+    from benchmarks.bench_app import stamp, tq
 
     clear()
     committed: dict[int, float] = {}
@@ -164,7 +155,7 @@ def latency(number: int, starts: Path) -> list[float]:
 
 
 def clear() -> None:
-    from bench_app import tq
+    from benchmarks.bench_app import tq
 
     run("clear", "--yes")
     tq.close()
@@ -174,29 +165,20 @@ def clear() -> None:
 
 
 def command(*words: str) -> list[str]:
-    return [sys.executable, "-m", "tomqueue", "--app", "bench_app:tq", "--log-level", "error", *words]
+    return [sys.executable, "-m", "tomqueue", "--app", "benchmarks.bench_app:tq", "--log-level", "error", *words]
 
 
 def run(*words: str) -> None:
-    subprocess.run(command(*words), cwd=HERE, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command(*words), cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 
 @contextmanager
 def started(*words: str) -> Iterator["subprocess.Popen[bytes]"]:
-    with subprocess.Popen(command(*words), cwd=HERE) as process:
+    with subprocess.Popen(command(*words), cwd=ROOT) as process:
         try:
             yield process
         finally:
             process.terminate()
-
-
-def children_of(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def cpu_ticks(pid: int) -> int:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from tomqueue.store.migrate import migrate
 from tomqueue.store.open import ready_store
 
 SERVERS = {"postgres": postgres, "mariadb": mariadb}
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parent.parent
 PREFIX = "tomqueue"
 SETTLE = 1.0
 PAUSE = 0.001
@@ -54,7 +54,6 @@ STATES: Mapping[str, Callable[[WiredBroker], AbstractContextManager[None]]] = {
 @click.option("--backlog", default=20_000, show_default=True)
 def main(only: str | None, calls: int, rounds: int, clients: int, backlog: int) -> None:
     logging.basicConfig(level=logging.CRITICAL)
-    sys.path.insert(0, str(HERE))
     with ExitStack() as servers, tempfile.TemporaryDirectory(prefix="tomqueue-benchmark-") as folder:
         node = servers.enter_context(rabbitmq())
         wire = servers.enter_context(Proxy(node.port))
@@ -94,7 +93,7 @@ def application(name: str) -> Iterator[App]:
         bare = tq.bare_store()
         migrate(bare.engine, bare.tables)
         bare.close()
-        yield App(name, tq, tq.job(name="bench_app.noop")(noop))
+        yield App(name, tq, tq.job(name="benchmarks.bench_app.noop")(noop))
         tq.close()
 
 
@@ -169,8 +168,19 @@ def print_backlog(app: App, broker: WiredBroker, backlog: int) -> None:
 @contextmanager
 def draining(tq: TomQueue) -> Iterator[None]:
     environment = {**os.environ, "TOMQUEUE_DATABASE_URL": tq.settings.database_url}
-    command = [sys.executable, "-m", "tomqueue", "--app", "bench_app:tq", "--log-level", "error", "run", "-p", "2"]
-    with subprocess.Popen(command, cwd=HERE, env=environment) as process:
+    command = [
+        sys.executable,
+        "-m",
+        "tomqueue",
+        "--app",
+        "benchmarks.bench_app:tq",
+        "--log-level",
+        "error",
+        "run",
+        "-p",
+        "2",
+    ]
+    with subprocess.Popen(command, cwd=ROOT, env=environment) as process:
         try:
             yield
         finally:

@@ -29,8 +29,7 @@ from sqlalchemy import text
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-import bench
-
+from benchmarks import bench
 from tests.rabbitmq_server import rabbitmq
 from tests.servers import fresh_database, postgres
 from tomqueue import TomQueue
@@ -59,7 +58,6 @@ def main(what: tuple[str, ...], jobs: int) -> None:
         os.environ["BENCHMARK_STARTS"] = str(folder / "starts")
         os.environ["BENCHMARK_LOST"] = str(folder / "lost")
         bench.BROKERS.append(broker)
-        sys.path.insert(0, str(bench.HERE))
         bench.run("migrate")
         print("| what | figure |\n|---|---|")
         if "busy" in what or not what:
@@ -113,7 +111,7 @@ def purge() -> int:
 @contextmanager
 def flood() -> Iterator[None]:
     """Keep a backlog of jobs of 20 ms, so that no slot is ever idle."""
-    from bench_app import nap, tq
+    from benchmarks.bench_app import nap, tq
 
     over, numbers = threading.Event(), count()
 
@@ -157,7 +155,7 @@ def unsent(queue: str, priority: str, name: str = "stamp", jobs: int = MISSING) 
     """Enqueue jobs without news, as a process does that is killed after its commit; return their numbers."""
     mute = TomQueue(os.environ["TOMQUEUE_DATABASE_URL"], broker_url="")
 
-    @mute.job(name=f"bench_app.{name}")
+    @mute.job(name=f"benchmarks.bench_app.{name}")
     def job(number: int) -> None: ...
 
     begin = time.time_ns() // 1000
@@ -169,7 +167,7 @@ def unsent(queue: str, priority: str, name: str = "stamp", jobs: int = MISSING) 
 
 def acked() -> list[int]:
     """Take messages out of the broker's queue; return the numbers of their jobs."""
-    from bench_app import tq
+    from benchmarks.bench_app import tq
 
     with channel() as own:
         wait_until(lambda: own.queue_declare(bench.NEWS, passive=True).method.message_count > MISSING)
@@ -200,7 +198,7 @@ def purged(folder: Path, jobs: int) -> None:
 
 def enqueue(number: int) -> float:
     """Enqueue in bulk and wait until all news is with the broker."""
-    from bench_app import tq
+    from benchmarks.bench_app import tq
 
     rate = bench.enqueue_in_bulk(number)
     tq.close()
@@ -209,7 +207,7 @@ def enqueue(number: int) -> float:
 
 def purged_at_work(jobs: int) -> tuple[float, float]:
     """Return how long the whole took, and the longest time in which no job ended."""
-    from bench_app import tq
+    from benchmarks.bench_app import tq
 
     enqueue(jobs)
     with bench.started("work", "-p", "1"):
@@ -229,7 +227,7 @@ def purged_at_work(jobs: int) -> tuple[float, float]:
 
 
 def healthy(folder: Path, jobs: int) -> None:
-    from bench_app import tq
+    from benchmarks.bench_app import tq
 
     bench.clear()
     unsent("default", "normal", "noop", jobs)

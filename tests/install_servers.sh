@@ -3,7 +3,7 @@
 # certificates, and what builds mysqlclient.
 # Does nothing when all is there. PYTHON names the interpreter that mysqlclient is built for (default: python3).
 # A server given by TOMQUEUE_TEST_POSTGRES_URL or TOMQUEUE_TEST_MYSQL_URL needs no local one; RabbitMQ is always
-# needed, because tests stop and start it.
+# needed, because tests stop and start it. WITH_REDIS=1: Redis as well, which only the benchmarks use.
 set -euo pipefail
 
 python=${PYTHON:-python3}
@@ -48,6 +48,7 @@ find_missing() {
     debian+=(mariadb-server) brew+=(mariadb)
   fi
   has_rabbitmq || { debian+=(rabbitmq-server) && brew+=(rabbitmq); }
+  [ -z "${WITH_REDIS:-}" ] || has_program redis-server || { debian+=(redis-server) && brew+=(redis); }
   has_program openssl || { debian+=(openssl) && brew+=(openssl); }
   has_program pkg-config || { debian+=(pkg-config) && brew+=(pkgconf); }
   has_client_library || { debian+=(libmariadb-dev) && brew+=(mariadb-connector-c); }
