@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class Trial:
     contender: Contender
     programs: Path
     place: Place
+    _started: list["subprocess.Popen[bytes]"] = field(default_factory=list)
 
     def ask(self, verb: str, *arguments: object) -> dict[str, Any]:
         """Let the contender's program do what a verb says; return what it measured."""
@@ -61,13 +62,12 @@ class Trial:
         """Run so many worker processes; give the processes that were started, whose descendants belong to them."""
         with ExitStack() as stack:
             log = stack.enter_context(self._log.open("ab"))
-            started: list[subprocess.Popen[bytes]] = []
-            stack.callback(lambda: end(started))
+            stack.callback(lambda: end(self._started))
             for command in self.contender.workers(processes):
                 words = self._resolved(command)
                 worker = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True, **self._around())
-                started.append(worker)
-            yield [worker.pid for worker in started]
+                self._started.append(worker)
+            yield [worker.pid for worker in self._started]
 
     def wait_until(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
         """Wait for something, as long as jobs go on being done or for so many seconds."""
@@ -75,9 +75,9 @@ class Trial:
         while not condition():
             if self.done() != seen:
                 seen, deadline = self.done(), time.monotonic() + seconds
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or any(worker.poll() is not None for worker in self._started):
                 log = self._log.read_text(errors="replace")[-2000:] if self._log.exists() else ""
-                raise Failed(f"{self.contender.name}: waited {seconds:.0f} s for {what}; {seen} jobs done; {log}")
+                raise Failed(f"{self.contender.name}: waited for {what}; {seen} jobs done; {log}")
             time.sleep(LOOK_SECONDS)
 
     def wait_until_ready(self) -> None:

@@ -21,7 +21,8 @@ def measure_enqueue(trial: Trial, case: Case, sizes: Sizes) -> Measured:
         jobs, verb = min(sizes.singles, trial.contender.most_jobs), "enqueue-one-by-one"
     else:
         jobs, verb = min(sizes.jobs, trial.contender.most_jobs), "enqueue-in-bulk"
-    return Measured(jobs, {"rate": jobs / float(trial.ask(verb, jobs)["seconds"])})
+    measured = trial.ask(verb, jobs)
+    return Measured(jobs, {"rate": measured["jobs"] / measured["seconds"]})
 
 
 def measure_latency(trial: Trial, _case: Case, sizes: Sizes) -> Measured:

@@ -3,6 +3,7 @@
 import datetime as dt
 import os
 import time
+from contextlib import asynccontextmanager
 
 import asyncpg
 from pgqueuer import PgQueuer, Queries
@@ -16,8 +17,9 @@ async def connected():
     return AsyncpgDriver(await asyncpg.connect(os.environ["POSTGRES_URL"]))
 
 
+@asynccontextmanager
 async def main():
-    """Return the worker, for `pgq run app:main`."""
+    """Give the worker, for `pgq run app:main`."""
     worker = PgQueuer(await connected())
 
     @worker.entrypoint("noop")
@@ -28,7 +30,7 @@ async def main():
     async def stamp(job):
         note_start(int(job.payload))
 
-    return worker
+    yield worker
 
 
 async def start():
