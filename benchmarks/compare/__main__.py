@@ -20,7 +20,7 @@ from benchmarks.compare.ours import BASELINE, LIMITS, OURS
 from benchmarks.compare.page import PAGE, insert
 from benchmarks.compare.peers import PEERS
 from benchmarks.compare.results import Record, append, read
-from benchmarks.compare.running import run
+from benchmarks.compare.running import chosen, run
 from benchmarks.compare.scenario import Scenario
 from benchmarks.compare.scenarios import SCENARIOS
 from benchmarks.compare.servers import Servers
@@ -37,6 +37,7 @@ KEPT = Path(__file__).parents[2] / ".bench"
 @click.option("--rounds", default=5, show_default=True)
 @click.option("--jobs", default=Sizes().jobs, show_default=True, help="Jobs of a drain; slow contenders get fewer.")
 @click.option("--backlogs", default="1000,10000,100000,1000000", show_default=True, metavar="A,B")
+@click.option("--cases", default="", metavar="A,B", help="Words of cases: '1 process,in bulk'.")
 @click.option("--results", type=click.Path(path_type=Path), help="Default: a new file in .bench.")
 @click.option("--table", "tables_of", multiple=True, type=click.Path(path_type=Path), help="Run nothing.")
 @click.option("--write", is_flag=True, help="Write the page although not all was run.")
@@ -47,25 +48,28 @@ def main(
     rounds: int,
     jobs: int,
     backlogs: str,
+    cases: str,
     results: Path | None,
     tables_of: tuple[Path, ...],
     write: bool,
 ) -> None:
     """Compare TomQueue with its peers and with the limit."""
-    chosen = [one for one in CONTENDERS if matches(one.name, contenders)]
-    scenarios = [one for one in SCENARIOS if matches(one.name, only)]
-    sizes = scaled(jobs, tuple(int(number) for number in backlogs.split(",")))
+    asked = [one for one in CONTENDERS if chosen(one.name, contenders)]
+    scenarios = [one for one in SCENARIOS if chosen(one.name, only)]
+    sizes = scaled(jobs, tuple(int(number) for number in backlogs.split(",")), cases)
     records = list(read(tables_of)) if tables_of else []
     if not tables_of:
-        records = measured(scenarios, chosen, sizes, rounds, results or new_file())
-    report = as_report(scenarios, records, chosen)
-    if write or (not tables_of and not only and not contenders and jobs >= Sizes().jobs):
-        PAGE.write_text(insert(PAGE.read_text(), report))
+        records = measured(scenarios, asked, sizes, rounds, results or new_file())
+    report = as_report(scenarios, records, asked)
+    if write or (not tables_of and not any((only, contenders, cases)) and jobs >= Sizes().jobs):
+        from benchmarks.compare.plots import draw  # matplotlib is in the group of `make bench`, not in that of tests
+
+        PAGE.write_text(insert(PAGE.read_text(), f"{report}\n\n{draw(records, asked, PAGE.parent)}"))
     else:
         print(report)
 
 
-def scaled(jobs: int, backlogs: tuple[int, ...]) -> Sizes:
+def scaled(jobs: int, backlogs: tuple[int, ...], cases: str) -> Sizes:
     """Return the sizes of a run; a small run is small in everything."""
     full = Sizes()
     share = min(1.0, jobs / full.jobs)
@@ -77,6 +81,7 @@ def scaled(jobs: int, backlogs: tuple[int, ...]) -> Sizes:
         urgent=round(full.urgent * share),
         backlogs=backlogs,
         first=min(full.first, jobs),
+        cases=cases,
     )
 
 
@@ -103,11 +108,6 @@ def as_report(scenarios: list[Scenario], records: list[Record], contenders: list
     shown = [one for one in scenarios if any(record["scenario"] == one.name for record in records)]
     tables = [table(one, records, present, BASELINE) for one in shown]
     return "\n\n".join([head, about_contenders(present), *tables])
-
-
-def matches(name: str, words: str) -> bool:
-    """Say whether a name was asked for; all are, if none is."""
-    return not words or any(word in name for word in words.split(","))
 
 
 def new_file() -> Path:

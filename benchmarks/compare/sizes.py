@@ -22,5 +22,7 @@ class Sizes:
     backlogs: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)
     first: int = 20_000
     """Of a backlog, that are timed."""
+    cases: str = ""
+    """Only the cases whose label contains one of these, with commas between; empty: all."""
     filling: float = 180.0
     """Seconds that filling a backlog may take; what would take longer is left out, and says so."""

@@ -110,6 +110,7 @@ class Asking:
     async def latency(self, number: str) -> dict[str, Any]:
         """Write down before and after each call what time it is."""
         assert self._program.stamp is not None, "it has no job that notes its start"
+        await self._call(self._program.enqueue, 0)  # opens connections
         for count in range(int(number)):
             await self._pause(random.uniform(*PAUSE))
             before = time.time()
