@@ -34,7 +34,7 @@ KEPT = Path(__file__).parents[2] / ".bench"
 @click.command()
 @click.option("--only", default="", metavar="A,B", help=f"Scenarios: {', '.join(one.name for one in SCENARIOS)}.")
 @click.option("--contenders", default="", metavar="A,B", help="Those whose names contain one of these.")
-@click.option("--rounds", default=5, show_default=True)
+@click.option("--rounds", type=int, help="Default: 5 of the quick scenarios, 3 of the long ones.")
 @click.option("--jobs", default=Sizes().jobs, show_default=True, help="Jobs of a drain; slow contenders get fewer.")
 @click.option("--backlogs", default="1000,10000,100000,1000000", show_default=True, metavar="A,B")
 @click.option("--cases", default="", metavar="A,B", help="Words of cases: '1 process,in bulk'.")
@@ -45,7 +45,7 @@ def main(
     *,
     only: str,
     contenders: str,
-    rounds: int,
+    rounds: int | None,
     jobs: int,
     backlogs: str,
     cases: str,
@@ -86,7 +86,7 @@ def scaled(jobs: int, backlogs: tuple[int, ...], cases: str) -> Sizes:
 
 
 def measured(
-    scenarios: list[Scenario], contenders: list[Contender], sizes: Sizes, rounds: int, file: Path
+    scenarios: list[Scenario], contenders: list[Contender], sizes: Sizes, rounds: int | None, file: Path
 ) -> list[Record]:
     """Run, and keep every result at once."""
     began = datetime.now(UTC).isoformat(timespec="seconds")

@@ -31,13 +31,13 @@ def taskiq(processes: int) -> Sequence[Command]:
 
 
 def procrastinate(processes: int) -> Sequence[Command]:
-    """Start so many workers. Finished jobs are deleted: its page on production warns of a growing table."""
+    """Start so many workers. Finished jobs are deleted, as its page "Delete finished jobs" offers."""
     options = ["--concurrency", "10", "--delete-jobs", "successful"]
     return [["procrastinate", "--app", "app.app", "worker", *options]] * processes
 
 
 def pgqueuer(batch: int, processes: int) -> Sequence[Command]:
-    """Start so many workers."""
+    """Start so many workers. Its page on tuning: a larger batch for short jobs."""
     return [["pgq", "run", "app:main", "--batch-size", str(batch), "--log-level", "WARNING"]] * processes
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import matplotlib as mpl
 
@@ -17,7 +18,7 @@ from benchmarks.compare.results import Record, grouped
 
 __all__ = ["draw"]
 
-STYLE = {"svg.fonttype": "none", "svg.hashsalt": "tomqueue", "font.size": 9, "figure.figsize": (9, 5)}
+STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "tomqueue", "font.size": 9, "figure.figsize": (9, 5)}
 SHARES = [share / 1000 for share in range(1001)]
 OURS_WIDTH, OTHERS_WIDTH = 2.4, 1.1
 
@@ -83,7 +84,7 @@ def draw_latency(
     axes.legend(fontsize="x-small")
 
 
-def line(contender: Contender) -> dict[str, object]:
+def line(contender: Contender) -> dict[str, Any]:
     """Return how a contender is drawn: ours thick, limits dashed."""
     limit = contender.name.startswith("limit")
     width = OURS_WIDTH if contender.ours and not limit else OTHERS_WIDTH

@@ -19,7 +19,7 @@ __all__ = ["chosen", "run"]
 
 
 def run(
-    scenarios: Sequence[Scenario], contenders: Sequence[Contender], servers: Servers, sizes: Sizes, rounds: int
+    scenarios: Sequence[Scenario], contenders: Sequence[Contender], servers: Servers, sizes: Sizes, rounds: int | None
 ) -> Iterator[dict[str, Any]]:
     """Return a record for every case of every contender in every round."""
     chance = Random()
@@ -30,7 +30,7 @@ def run(
             for place, case in enumerate(scenario.cases(one, sizes))
             if chosen(case.label, sizes.cases)
         ]
-        for number in range(1, rounds + 1):
+        for number in range(1, (rounds or scenario.rounds) + 1):
             for contender, place, case in chance.sample(planned, len(planned)):
                 about = {"scenario": scenario.name, "contender": contender.name, "case": case.label}
                 began = time.monotonic()

@@ -59,6 +59,8 @@ class Scenario:
     """The first is what ratios are made of."""
     cases: Callable[[Contender, Sizes], Iterable[Case]]
     measure: Callable[[Trial, Case, Sizes], Measured]
+    rounds: int = 5
+    """Unless a run asks for another number."""
 
     def refusal(self, contender: Contender, case: Case) -> str:
         """Return why a contender does not offer a case; empty, if it does."""

@@ -105,6 +105,7 @@ SCENARIOS: Sequence[Scenario] = (
         figures=DRAIN,
         cases=backlog_cases,
         measure=measure_backlog,
+        rounds=3,
     ),
     Scenario(
         name="workers",
@@ -113,6 +114,7 @@ SCENARIOS: Sequence[Scenario] = (
         figures=DRAIN,
         cases=worker_cases,
         measure=measure_drain,
+        rounds=3,
     ),
     Scenario(
         name="future",
@@ -127,6 +129,7 @@ SCENARIOS: Sequence[Scenario] = (
         ),
         cases=latency_cases,
         measure=measure_future,
+        rounds=3,
     ),
     Scenario(
         name="polling",
@@ -136,5 +139,6 @@ SCENARIOS: Sequence[Scenario] = (
         figures=DRAIN,
         cases=polling_cases,
         measure=measure_polling,
+        rounds=3,
     ),
 )

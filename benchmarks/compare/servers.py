@@ -4,7 +4,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pika
@@ -13,14 +13,20 @@ from sqlalchemy import make_url, text
 from benchmarks.compare.contender import Contender
 from benchmarks.compare.redis_server import redis
 from benchmarks.measuring import children_of, family
+from tests.database_server import PLANS
 from tests.rabbitmq_server import Broker, rabbitmq
-from tests.servers import administering, as_text, fresh_database, mariadb, postgres
+from tests.servers import administering, answers, as_text, fresh_database, private_directory
+from tests.watcher import running
 
 __all__ = ["Place", "Servers"]
 
-DATABASES = {"postgres": postgres, "mariadb": mariadb}
+MEMORY_OF = {
+    "postgres": ["-c", "shared_buffers=512MB"],  # the manual: a quarter of the machine's memory is a reasonable start
+    "mariadb": ["--innodb-buffer-pool-size=512M", "--innodb-log-file-size=256M"],
+}
+"""What the tests' settings are too small in for a benchmark; durability is that of production in both."""
 PLAIN = {"postgres": ("POSTGRES_URL", "postgresql"), "mariadb": ("MYSQL_URL", "mysql")}
-MEMORY = Path("/dev/shm")
+IN_MEMORY = Path("/dev/shm")
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ class Servers:
         elif name == "redis":  # it has one place, and starts in no time: each trial has a server of its own
             self._urls[name] = trial.enter_context(redis())
         else:
-            self._urls[name] = self._running.enter_context(DATABASES[name]())
+            self._urls[name] = self._running.enter_context(database(name))
         self._watchers[name] = (set(children_of(os.getpid())) - before).pop()
 
     def _address(self, name: str, contender: Contender, stack: ExitStack) -> dict[str, str]:
@@ -104,6 +110,17 @@ class Servers:
         return self._hosts[contender.name]
 
 
+@contextmanager
+def database(name: str) -> Iterator[str]:
+    """Give the URL of a running private database server."""
+    user, plan_of = PLANS[name]
+    with private_directory(user) as (directory, owner):
+        address, plan = plan_of(directory, owner)
+        *preparations, serve = plan.commands
+        with running(replace(plan, commands=[*preparations, [*serve, *MEMORY_OF[name]]]), lambda: answers(address)):
+            yield as_text(address)
+
+
 def delete_queues(url: str, names: Iterable[str]) -> None:
     """Leave nothing in the broker for the next trial; a queue that is not there is no error."""
     with pika.BlockingConnection(pika.URLParameters(url)) as connection:
@@ -113,4 +130,4 @@ def delete_queues(url: str, names: Iterable[str]) -> None:
 
 def in_memory() -> Path | None:
     """Return a folder in memory; None where the machine has none."""
-    return MEMORY if MEMORY.is_dir() else None
+    return IN_MEMORY if IN_MEMORY.is_dir() else None
