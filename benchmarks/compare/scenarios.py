@@ -119,7 +119,7 @@ SCENARIOS: Sequence[Scenario] = (
     Scenario(
         name="future",
         title="Future jobs",
-        about="One worker process while many jobs wait that are due tomorrow; 1,000 others fall due over ten seconds."
+        about="One worker process while many jobs wait that are due tomorrow; 500 others fall due over ten seconds."
         " Late: from the due time to the first line of the job. What has not started 20 s after the last is missing.",
         figures=(
             Figure("p99", "late p99, ms"),

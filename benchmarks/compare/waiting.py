@@ -10,7 +10,7 @@ from benchmarks.measuring import family, peak_memory, percentile
 
 __all__ = ["measure_enqueue", "measure_future", "measure_latency"]
 
-DUE, DUE_SECONDS = 1_000, 10.0
+DUE, DUE_SECONDS = 500, 10.0
 GRACE_SECONDS = 20.0
 """How long after their time future jobs may start to be counted at all."""
 
