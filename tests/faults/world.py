@@ -201,9 +201,8 @@ class World:
         """Let time pass in which something is away, and measure what the supervisors and their children use."""
         used, until = CpuUse(), boot_time() + seconds
         while boot_time() < until:
-            for supervisor in self._supervisors:
-                if supervisor.process.poll() is None:
-                    used.look([supervisor.process.pid, *supervisor.children()])
+            alive = [one for one in self._supervisors if one.process.poll() is None]
+            used.look([pid for one in alive for pid in (one.process.pid, *one.children())])
             time.sleep(LOOK_EVERY)
         self.cpu = max(self.cpu or 0.0, used.share)
 

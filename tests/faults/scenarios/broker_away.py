@@ -21,6 +21,8 @@ SETUPS = tuple(Setup(database=database, broker=True) for database in ("postgres"
 WORKERS = 2
 BOUND = 5.0
 """Seconds that any job may wait for its start, once the broker tells nothing of it."""
+BOUND_LOST = 60.0
+"""The same where the broker tells of some jobs, but not of all: a busy worker finds out by and by."""
 SEVERAL = 60
 PAUSE = 0.02
 LONG = 0.4
@@ -65,13 +67,15 @@ WAYS = (
     Away(
         name="queues that drop all but one message", expected=LOST, seconds=5,
         block=lambda broker: broker.policy(**{"max-length": 1, "overflow": "drop-head"}), long_every=LONG_EVERY,
+        bound=BOUND_LOST,
     ),
     Away(
         name="queues that drop messages at once", expected=LOST, seconds=5,
-        block=lambda broker: broker.policy(**{"message-ttl": 0}), long_every=LONG_EVERY,
+        block=lambda broker: broker.policy(**{"message-ttl": 0}), long_every=LONG_EVERY, bound=BOUND_LOST,
     ),
     Away(
         name="quorum queues that drop what is given back", expected=LOST, seconds=5, long_every=LONG_EVERY,
+        bound=BOUND_LOST,
         block=lambda broker: broker.policy(**{"delivery-limit": 1}), queue_type="quorum",
     ),
 )  # fmt: skip
