@@ -18,8 +18,7 @@ from tomqueue.priority import PRIORITIES
 from tomqueue.settings import Settings
 from tomqueue.store.announcing import Upcoming
 from tomqueue.store.base import Answer, Inserted, Release, Want
-from tomqueue.store.links import closed_on_error, detached
-from tomqueue.store.postgres_link import Link, array, has_news, rows, run, watch_over
+from tomqueue.store.links import closed_on_error, detached, keep_alive
 from tomqueue.store.schema import EPOCH
 from tomqueue.store.sql import NONE, Picked, SqlStore, end_of, pairs, patiently
 from tomqueue.store.statements import (
@@ -38,6 +37,7 @@ __all__ = ["PostgresStore"]
 
 T = TypeVar("T")
 NOW = "statement_timestamp()"
+Link = psycopg.Connection[tuple[Any, ...]]
 
 # SQLSTATEs, by the manual's appendix "PostgreSQL Error Codes"; two characters name a class
 TRANSIENT = ("40001", "40P01")
@@ -294,9 +294,6 @@ class PostgresStore(SqlStore):
 
     def _alone(self, work: Callable[[Link], T]) -> T:
         link = self._links.get()
-        if has_news(link):  # that the session has ended, for example: nothing was sent whose outcome could be unknown
-            self._links.drop()
-            link = self._links.get()
         try:
             return work(link)
         except Exception as error:
@@ -317,3 +314,23 @@ class PostgresStore(SqlStore):
 
 
 NO_MARK = (EPOCH, 0)
+
+
+def watch_over(link: Link, _record: object) -> None:
+    """Notice a server that is gone without a word, on every connection of ours: also that which renews leases."""
+    keep_alive(link.fileno())
+
+
+def run(link: Link, statement: str, parameters: Sequence[Any] = ()) -> psycopg.Cursor[tuple[Any, ...]]:
+    """Run a statement, prepared by the server at its first use in this session."""
+    return link.execute(statement.encode(), parameters, prepare=True, binary=True)
+
+
+def array(ids: Iterable[int]) -> str:
+    """Return ids as PostgreSQL writes an array; psycopg would look at each of them three times."""
+    return "{" + ",".join(map(str, ids)) + "}"
+
+
+def rows(link: Link, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
+    """Run a statement and return its rows."""
+    return run(link, statement, parameters).fetchall()
