@@ -69,15 +69,22 @@ def drain_filled(trial: Trial, processes: int, jobs: int) -> Measured:
         trial.wait_until(lambda: trial.done() >= jobs, START_SECONDS, "the last job")
         last = look(trial, started)
         memory = peak_memory(family(*started))
+    return Measured(jobs, figures_of(first, middle, last) | {"memory": memory})
+
+
+def figures_of(first: Moment, middle: Moment, last: Moment) -> dict[str, float]:
+    """Return rates and what a job costs; raises LeftOut when all was over between two looks."""
     done = last.done - first.done
+    if not done:
+        raise LeftOut("too few jobs to be timed")
     figures = {
         "rate": done / (last.clock - first.clock),
-        "second_half": (last.done - middle.done) / max(last.clock - middle.clock, 1e-6),
         "cpu_workers": (last.workers - first.workers) / done * 1e6,
         "cpu_all": (last.workers + last.servers - first.workers - first.servers) / done * 1e6,
-        "memory": memory,
     }
-    return Measured(jobs, figures)
+    if last.done > middle.done:
+        figures["second_half"] = (last.done - middle.done) / (last.clock - middle.clock)
+    return figures
 
 
 def look(trial: Trial, started: list[int]) -> Moment:

@@ -10,10 +10,11 @@ import pytest
 
 from benchmarks.compare.__main__ import CONTENDERS
 from benchmarks.compare.contender import Contender
+from benchmarks.compare.draining import Moment, figures_of
 from benchmarks.compare.ours import BASELINE
 from benchmarks.compare.page import BEGIN, END, PAGE, insert
 from benchmarks.compare.results import append, read
-from benchmarks.compare.scenario import Case, Figure, Measured, Scenario
+from benchmarks.compare.scenario import Case, Figure, LeftOut, Measured, Scenario
 from benchmarks.compare.scenarios import SCENARIOS
 from benchmarks.compare.sizes import Sizes
 from benchmarks.compare.table import table
@@ -94,6 +95,22 @@ def test_the_page_has_a_place_for_the_tables() -> None:
     assert "as it was" in insert(PAGE.read_text(), "as it was")
     with pytest.raises(ValueError, match="no place"):
         insert("a", "new")
+
+
+def test_a_drain_is_timed_between_its_first_and_its_last_job() -> None:
+    """What was done before the first look is in no figure; processor time is for each job of those between."""
+    first, middle = Moment(10.0, 100, 1.0, 5.0), Moment(11.0, 600, 1.2, 5.1)
+    last = Moment(12.0, 1100, 1.4, 5.3)
+    assert {name: round(value) for name, value in figures_of(first, middle, last).items()} == {
+        "rate": 500, "second_half": 500, "cpu_workers": 400, "cpu_all": 700,
+    }  # fmt: skip
+
+
+def test_a_drain_that_was_over_at_once_has_no_rate() -> None:
+    """All jobs were done when the first was seen: neither a zero nor an endless rate."""
+    over = Moment(10.0, 100, 1.0, 5.0)
+    with pytest.raises(LeftOut, match="too few jobs"):
+        figures_of(over, over, over)
 
 
 def test_results_are_kept_line_by_line(tmp_path: Path) -> None:
