@@ -1,6 +1,7 @@
 """``make faults``: every fault on every setup, several times; then the table in docs/explanation/guarantees.md.
 
-``--only kill --runs 1`` runs a part and prints its table, without writing it.
+``--only kill --runs 1`` runs a part and prints its table, without writing it. ``--at-once 4`` is done in a quarter of
+the time: most of a run is waiting for a lease. Recoveries are longer then, where the cores are full.
 """
 
 import argparse

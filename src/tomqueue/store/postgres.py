@@ -285,7 +285,7 @@ class PostgresStore(SqlStore):
             " quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))"
             f" UPDATE {self.jobs} SET announced_at = {NOW}, parked_at = NULL FROM due, quick WHERE id = due_id"
             f" RETURNING announced_at, {columns}",
-            (list(ids),),
+            (array(ids),),
         )
 
     def _at_once(self, work: Callable[[Link], T]) -> T:

@@ -29,7 +29,7 @@ class Attempt:
     """One turn of the stack. Reading what no layer has filled yet fails and names the layer."""
 
     __slots__ = (
-        "committed", "context", "definition", "handling", "hooks", "is_held", "job", "loaded", "policy", "slot", "work",
+        "committed", "context", "definition", "handling", "is_held", "job", "loaded", "policy", "slot", "work",
     )  # fmt: skip
 
     slot: Slot
@@ -50,8 +50,6 @@ class Attempt:
     """How it may end: the defaults, until Claim knows the job's definition."""
     handling: Handling | None
     """What Pop took when it is a message: then there is no work, job, definition or context."""
-    hooks: object | None
-    """The instance whose hooks are called; None for functions, and while nothing is loaded."""
     is_held: bool
     """Whether Claim has been reached: from there on what a layer returns or raises is how it ends."""
 
@@ -60,7 +58,7 @@ class Attempt:
             self.slot = slot
         self.committed = self.is_held = False
         self.policy = DEFAULT
-        self.handling = self.hooks = None
+        self.handling = None
 
     def __getattr__(self, name: str) -> NoReturn:
         """Say which layer fills what was read too early."""
@@ -76,6 +74,12 @@ class Attempt:
     def message(self) -> Message | None:
         """The message that is handled; None when it is a job."""
         return None if self.handling is None else self.handling.letter.message
+
+    @property
+    def hooks(self) -> object | None:
+        """The instance whose hooks are called; None for functions, and while nothing is loaded."""
+        loaded: Loaded | None = getattr(self, "loaded", None)
+        return None if loaded is None else loaded.target
 
     @property
     def attempts_left(self) -> int:

@@ -20,7 +20,10 @@ __all__ = ["Ended", "Endings"]
 
 @dataclass(slots=True, kw_only=True)
 class Ended:
-    """What becomes of a job's row, and the event that tells of it (None: the job did not run)."""
+    """What becomes of a job's row, and the event that tells of it (None: the job did not run).
+
+    Not frozen, as others that are made for each job: that would take several times as long to make.
+    """
 
     job: Claimed
     ending: Ending

@@ -26,7 +26,6 @@ class Loading:
         job = attempt.job
         definition = attempt.definition = self._registry.find(job.name)
         loaded = attempt.loaded = definition.load(job.payload)
-        attempt.hooks = loaded.target
         attempt.policy = self._policies.of(definition, loaded.target, job)
         transaction = AtomicTransaction(self._store) if definition.options.atomic else None
         attempt.context = JobContext(job, attempt.policy.max_attempts, self._logger, transaction)
