@@ -39,6 +39,16 @@ def test_the_oldest_is_dropped_when_it_is_full() -> None:
     assert len(outbox) == 0
 
 
+def test_what_comes_together_is_kept_whole() -> None:
+    """A call about more jobs than may wait drops what is older, and nothing of its own: nobody had time to take it."""
+    outbox = Outbox(100)
+    outbox.put(parcels_of([news(1)]))
+    assert outbox.put(parcels_of([news(number) for number in range(1, 201)])) == 1
+    assert len(outbox) == 200
+    assert outbox.put(parcels_of([news(1)])) == 128
+    assert sizes(outbox) == [64, 8, 1]
+
+
 def test_what_was_not_published_is_first_again() -> None:
     """In its order."""
     outbox = Outbox(100)

@@ -44,7 +44,10 @@ def parcels_of(notifications: Sequence[Notification]) -> list[Parcel]:
 
 
 class Outbox:
-    """First in, first out; beyond ``limit`` notifications the oldest are dropped. For every thread."""
+    """First in, first out; beyond ``limit`` notifications the oldest are dropped. For every thread.
+
+    What is put in together is kept whole, also if it is more than that: the broker had no time yet to take it.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -63,12 +66,14 @@ class Outbox:
     def put(self, parcels: Iterable[Parcel]) -> int:
         """Add at the end; return how many notifications were dropped at the front."""
         with self._lock:
+            earlier = len(self._parcels)
             for parcel in parcels:
                 self._parcels.append(parcel)
                 self._count += len(parcel.notifications)
             dropped = 0
-            while self._count > self._limit:
+            while earlier and self._count > self._limit:
                 dropped += self._drop()
+                earlier -= 1
             return dropped
 
     def put_back(self, parcels: Sequence[Parcel]) -> None:
