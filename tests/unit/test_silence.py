@@ -2,7 +2,7 @@
 
 from collections.abc import Container
 
-from tomqueue.transport.rabbitmq.silence import QUIET, SETTLED, Silence, Source
+from tomqueue.transport.rabbitmq.silence import QUIET, QUIET_AT_FIRST, SETTLED, Silence, Source
 
 A: Source = ("default", 1)
 B: Source = ("mailers", 1)
@@ -20,11 +20,21 @@ def begun(*sources: Source) -> Silence:
 def test_what_is_silent_for_long_is_empty() -> None:
     """Not before: a message may take its time."""
     silence = begun(A)
-    silence.listen(QUIET - 0.1, NOBODY)
+    silence.heard(A, 1.0)
+    silence.listen(QUIET + 0.9, NOBODY)
     assert silence.empty_at() == {}
-    silence.listen(QUIET, NOBODY)
     silence.listen(QUIET + 1, NOBODY)
-    assert silence.empty_at() == {A: QUIET + 1}
+    silence.listen(QUIET + 2, NOBODY)
+    assert silence.empty_at() == {A: QUIET + 2}
+
+
+def test_what_gave_nothing_as_we_began_is_empty_soon() -> None:
+    """A worker that starts where all news was lost does not stand idle for the time that a message may take."""
+    silence = begun(A)
+    silence.listen(QUIET_AT_FIRST - 0.1, NOBODY)
+    assert silence.empty_at() == {}
+    silence.listen(QUIET_AT_FIRST, NOBODY)
+    assert silence.empty_at() == {A: QUIET_AT_FIRST}
 
 
 def test_a_message_ends_the_silence_of_its_queue() -> None:
