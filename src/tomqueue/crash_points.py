@@ -30,7 +30,7 @@ ACTS: Mapping[str, Callable[[], None]] = {
 }
 """What may happen at a point."""
 POINTS = {
-    "enqueue.before_commit": "the row is written, its transaction is open",
+    "enqueue.before_commit": "the row is about to be committed, or is written in the caller's transaction",
     "enqueue.after_commit": "the row is committed, its news is not published",
     "publish.before_confirm": "the broker has the news, and its confirm is not looked at",
     "announce.after_commit": "due rows are stamped, their news is not published",

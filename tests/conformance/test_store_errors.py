@@ -5,13 +5,14 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, make_url, select, text
 
 from tests.conformance.jobs import SERVERS, insert, new, row, take
-from tests.harness import PATIENCE
+from tests.harness import PATIENCE, happens
 from tests.servers import administering
 from tomqueue.errors import OutcomeUnknown, StoreError, StoreUnavailable
 from tomqueue.settings import Settings
@@ -32,14 +33,25 @@ def execute(link: Any, statement: str) -> Any:
     return found and found[0]
 
 
+KILL = {
+    "postgresql": ("SELECT pg_backend_pid()", "SELECT pg_terminate_backend({}, 10000)"),
+    "mysql": ("SELECT connection_id()", "KILL {}"),
+}
+"""How to ask for the number of a session, and how to end it."""
+WAITS = {
+    "postgresql": "SELECT count(*) FROM pg_stat_activity WHERE pid = {} AND wait_event_type = 'Lock'",
+    "mysql": "SELECT count(*) FROM information_schema.processlist WHERE id = {} AND state LIKE 'Waiting for table%'",
+}
+LOCK_TABLE = {
+    "postgresql": ("BEGIN", "LOCK TABLE tomqueue_jobs IN ACCESS EXCLUSIVE MODE"),
+    "mysql": ("LOCK TABLES tomqueue_jobs WRITE",),
+}
+
+
 def kill_session(store: SqlStore, link: Any = None) -> None:
     """Let the server end the session of a connection (the store's own), as a restart would."""
     link = link or store._links.get()
-    kill = {
-        "postgresql": ("SELECT pg_backend_pid()", "SELECT pg_terminate_backend({}, 10000)"),
-        "mysql": ("SELECT connection_id()", "KILL {}"),
-    }
-    which, end = kill[store.engine.dialect.name]
+    which, end = KILL[store.engine.dialect.name]
     with store.engine.connect() as other:
         other.execute(text(end.format(execute(link, which))))
 
@@ -68,6 +80,31 @@ def test_an_insert_after_a_broken_connection_is_done_once(store: SqlStore) -> No
     kill_session(store)
     store.insert([new()])
     assert Catalog(store).count(Filter()) == 1
+
+
+@pytest.mark.parametrize("kind", SERVERS, indirect=True)
+def test_an_insert_whose_session_the_server_ends_is_done_once(url: str, store: SqlStore) -> None:
+    """The server says that it did not do it, so it is tried again: the caller hears nothing of a restart."""
+    dialect = store.engine.dialect.name
+    which, end = KILL[dialect]
+    store.insert([new()])  # its queue is known from now on
+    sessions: SimpleQueue[Any] = SimpleQueue()
+
+    def enqueue() -> None:
+        sessions.put(execute(store._links.get(), which))
+        store.insert([new()])
+
+    thread = threading.Thread(target=enqueue)
+    with administering(make_url(url)) as observer, administering(make_url(url)) as other:
+        for statement in LOCK_TABLE[dialect]:
+            other.execute(text(statement))
+        thread.start()
+        session = sessions.get(timeout=PATIENCE)
+        assert happens(lambda: observer.execute(text(WAITS[dialect].format(session))).scalar())
+        observer.execute(text(end.format(session)))
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+    assert Catalog(store).count(Filter()) == 2
 
 
 @pytest.mark.parametrize("kind", SERVERS, indirect=True)
@@ -109,13 +146,9 @@ def test_a_lock_is_not_waited_for_without_end(kind: str, url: str, store: SqlSto
 def test_a_locked_table_is_not_waited_for_without_end(kind: str, url: str, store: SqlStore, monkeypatch: Any) -> None:
     """Nor is one that somebody holds as a whole, as a migration does."""
     monkeypatch.setattr(transactions, "TRANSIENT_RETRIES", 1)
-    lock = {
-        "postgresql": ("BEGIN", "LOCK TABLE tomqueue_jobs IN ACCESS EXCLUSIVE MODE"),
-        "mysql": ("LOCK TABLES tomqueue_jobs WRITE",),
-    }
     hasty = open_store(Settings(database_url=url, database_timeout=1.0))
     with administering(make_url(url)) as other:
-        for statement in lock[store.engine.dialect.name]:
+        for statement in LOCK_TABLE[store.engine.dialect.name]:
             other.execute(text(statement))
         with pytest.raises(StoreUnavailable, match="lock"):
             hasty.insert([new()])

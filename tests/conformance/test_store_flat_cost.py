@@ -16,7 +16,7 @@ from sqlalchemy import event
 from tests.conformance.filling import fill
 from tests.conformance.jobs import PAST, ago, insert, new, take, want
 from tomqueue.job import Claimed
-from tomqueue.store import postgres
+from tomqueue.store import postgres_link
 from tomqueue.store.base import Delete, Release, Want
 from tomqueue.store.catalog import Catalog
 from tomqueue.store.sql import SqlStore
@@ -72,7 +72,7 @@ def mariadb_reads(store: SqlStore, _patch: pytest.MonkeyPatch, counter: Counter)
 @contextmanager
 def postgres_pages(_store: SqlStore, patch: pytest.MonkeyPatch, counter: Counter) -> Iterator[None]:
     """Count the pages that PostgreSQL touches: each statement is explained, undone, and then run."""
-    run = postgres.run
+    run = postgres_link.run
 
     def explained(link: Any, statement: str, parameters: Sequence[Any] = ()) -> Any:
         transaction = link.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS
@@ -86,7 +86,7 @@ def postgres_pages(_store: SqlStore, patch: pytest.MonkeyPatch, counter: Counter
         return run(link, statement, parameters)
 
     with patch.context() as within:
-        within.setattr(postgres, "run", explained)
+        within.setattr(postgres_link, "run", explained)
         yield
 
 

@@ -18,7 +18,9 @@ from tomqueue.priority import PRIORITIES
 from tomqueue.settings import Settings
 from tomqueue.store.announcing import Upcoming
 from tomqueue.store.base import Answer, Inserted, Release, Want
-from tomqueue.store.links import closed_on_error, detached, keep_alive
+from tomqueue.store.links import closed_on_error, detached
+from tomqueue.store.postgres_link import Link, array, has_news, rows, run, watch_over
+from tomqueue.store.postgres_text import NOW, row_of, rows_of
 from tomqueue.store.schema import EPOCH
 from tomqueue.store.sql import NONE, Picked, SqlStore, end_of, pairs, patiently
 from tomqueue.store.statements import (
@@ -29,15 +31,12 @@ from tomqueue.store.statements import (
     STATE,
     WAITING,
     answer,
-    delay_of,
     not_migrated,
 )
 
 __all__ = ["PostgresStore"]
 
 T = TypeVar("T")
-NOW = "statement_timestamp()"
-Link = psycopg.Connection[tuple[Any, ...]]
 
 # SQLSTATEs, by the manual's appendix "PostgreSQL Error Codes"; two characters name a class
 TRANSIENT = ("40001", "40P01")
@@ -130,27 +129,11 @@ class PostgresStore(SqlStore):
     # Enqueue ------------------------------------------------------------------------------------------
 
     def _insert(self, link: Link, jobs: Sequence[NewJob]) -> list[Inserted]:
-        # ordered, so that the identities are given out in the order of the jobs; RETURNING promises no order
+        source, values = row_of(jobs[0]) if len(jobs) == 1 else rows_of(jobs)
         found = rows(
             link,
-            f"INSERT INTO {self.jobs} ({NEW}) SELECT j.queue, j.priority, j.name, j.payload, j.meta, j.max_attempts,"
-            f" coalesce(j.run_at, {NOW} + coalesce(j.delay, interval '0')), j.expires_at,"
-            f" CASE WHEN j.run_at IS NULL AND j.delay IS NULL THEN {NOW} END, {NOW}, {NOW}"
-            " FROM unnest(%s::text[], %s::smallint[], %s::text[], %s::text[], %s::text[], %s::integer[],"
-            " %s::timestamptz[], %s::timestamptz[], %s::interval[]) WITH ORDINALITY"
-            " AS j(queue, priority, name, payload, meta, max_attempts, run_at, expires_at, delay, place)"
-            " ORDER BY j.place RETURNING id, run_at, announced_at, created_at",
-            (
-                [job.queue for job in jobs],
-                [job.priority for job in jobs],
-                [job.name for job in jobs],
-                [job.payload for job in jobs],
-                [job.meta for job in jobs],
-                [job.max_attempts for job in jobs],
-                [job.run_at for job in jobs],
-                [job.expires_at for job in jobs],
-                [delay_of(job) for job in jobs],
-            ),
+            f"INSERT INTO {self.jobs} ({NEW}) {source} RETURNING id, run_at, announced_at, created_at",
+            values,
         )
         return [Inserted(*row) for row in sorted(found)]
 
@@ -294,12 +277,17 @@ class PostgresStore(SqlStore):
 
     def _alone(self, work: Callable[[Link], T]) -> T:
         link = self._links.get()
+        if has_news(link):  # its session has ended, for example: noticed while nothing was sent yet
+            self._links.drop()
+            link = self._links.get()
         try:
             return work(link)
         except Exception as error:
             if not self._is_broken(error):
                 raise
             self._links.drop()
+            if is_refusal(error):
+                raise
             raise OutcomeUnknown(f"the connection broke before the answer came: {error}") from error
 
     def _next_due(self, link: Link) -> datetime | None:
@@ -316,21 +304,10 @@ class PostgresStore(SqlStore):
 NO_MARK = (EPOCH, 0)
 
 
-def watch_over(link: Link, _record: object) -> None:
-    """Notice a server that is gone without a word, on every connection of ours: also that which renews leases."""
-    keep_alive(link.fileno())
+def is_refusal(error: Exception) -> bool:
+    """Say whether the server itself ended the session instead of carrying out what it was sent.
 
-
-def run(link: Link, statement: str, parameters: Sequence[Any] = ()) -> psycopg.Cursor[tuple[Any, ...]]:
-    """Run a statement, prepared by the server at its first use in this session."""
-    return link.execute(statement.encode(), parameters, prepare=True, binary=True)
-
-
-def array(ids: Iterable[int]) -> str:
-    """Return ids as PostgreSQL writes an array; psycopg would look at each of them three times."""
-    return "{" + ",".join(map(str, ids)) + "}"
-
-
-def rows(link: Link, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
-    """Run a statement and return its rows."""
-    return run(link, statement, parameters).fetchall()
+    It says so by a SQLSTATE, and ends no session between a COMMIT and its answer but without one: by a warning where
+    it gives up to wait for a synchronous standby (its manual, "Synchronous Replication"), or by a closed connection.
+    """
+    return isinstance(error, psycopg.Error) and error.sqlstate is not None

@@ -135,11 +135,10 @@ class SqlStore(Transactions):
         def work(link: Any) -> list[Inserted]:
             if fresh:
                 self._know_queues(link, sorted(fresh))
-            written = self._insert(link, jobs)
             reached("enqueue.before_commit")
-            return written
+            return self._insert(link, jobs)
 
-        inserted = self._transact(work)
+        inserted = self._transact(work) if fresh else self._at_once(work)
         self._known_queues.update(fresh)
         return inserted
 
