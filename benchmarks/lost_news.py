@@ -263,7 +263,7 @@ def tell_spread_out() -> None:
         for begin in range(0, len(rows), MOST_JOBS):
             some = rows[begin : begin + MOST_JOBS]
             news = [Notification(job, "default", 1, at) for job, at in some]
-            own.basic_publish("", bench.NEWS, encode_body(news), encode_properties(1, some[0][1], "told"))
+            own.basic_publish("", bench.NEWS, encode_body(news, some[0][1]), encode_properties(1, some[0][1], "told"))
 
 
 if __name__ == "__main__":

@@ -35,9 +35,10 @@ def ids(deliveries: Sequence[Delivery]) -> list[int]:
 
 
 def publish_singly(publisher: Publisher, *notifications: Notification) -> None:
-    """Publish a message for each."""
+    """Publish a message for each: what is published in one go may become one message."""
     for notification in notifications:
         publisher.publish([notification])
+        assert not publisher.flush(PATIENCE)
 
 
 def arriving(consumer: Consumer, count: int) -> list[Delivery]:
@@ -91,8 +92,7 @@ def is_served(worker: Worker) -> bool:
 
 def is_sent(publisher: Any) -> bool:
     """Say whether everything published is with the broker."""
-    sender = sender_of(publisher)
-    return not len(sender._outbox) and not sender._publication._under_way
+    return not sender_of(publisher)._publication.unconfirmed
 
 
 @contextmanager
@@ -120,3 +120,13 @@ def waiting_in(url: str, queue: str) -> int:
         count = channel.queue_declare(queue, passive=True).method.message_count
         assert isinstance(count, int)
         return count
+
+
+def told_in(url: str, queue: str) -> set[int]:
+    """Return the jobs that the messages in a queue of the broker tell of; they stay there."""
+    told: set[int] = set()
+    with raw_channel(url) as channel:
+        while (body := channel.basic_get(queue)[2]) is not None:
+            said = json.loads(body)
+            told |= {said["job_id"]} if "job_id" in said else {entry[0] for entry in said["jobs"]}
+    return told

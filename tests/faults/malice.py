@@ -97,14 +97,14 @@ class Malice:
 def ids_of(body: bytes) -> list[int]:
     """Return the ids that one of our own messages names."""
     said = json.loads(body)
-    return [job for job, _ in said["jobs"]] if "jobs" in said else [said["job_id"]]
+    return [job for job, *_ in said["jobs"]] if "jobs" in said else [said["job_id"]]
 
 
 def pieces(parcel: Parcel) -> Iterator[Parcel]:
     """Break a message about many jobs into messages about one."""
     said = json.loads(parcel.body)
-    for job, checksum in said.get("jobs", [[said.get("job_id"), said.get("checksum", "")]]):
-        yield replace(parcel, body=encoded({"job_id": job, "checksum": checksum}))
+    for entry in said.get("jobs", [[said.get("job_id"), said.get("checksum", "")]]):
+        yield replace(parcel, body=encoded({"jobs": [entry]}))
 
 
 def encoded(said: object) -> bytes:

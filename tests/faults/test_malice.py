@@ -16,7 +16,7 @@ NEVER = Odds(drop=0, double=0, delay=0, shatter=0, corrupt=0, forge=0)
 def parcel() -> Parcel:
     """Return a message as a publisher makes it, about three jobs."""
     news = [Notification(job, "default", 1, STAMP, f"v1:{job}") for job in (7, 8, 9)]
-    return Parcel("q", encode_body(news), dict(encode_properties(1, STAMP, "x").headers))
+    return Parcel("q", encode_body(news, STAMP), dict(encode_properties(1, STAMP, "x").headers))
 
 
 def treated(seed: int) -> list[Parcel]:

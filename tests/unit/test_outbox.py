@@ -46,13 +46,39 @@ def test_what_comes_together_is_kept_whole() -> None:
     assert outbox.put(parcels_of([news(number) for number in range(1, 201)])) == 1
     assert len(outbox) == 200
     assert outbox.put(parcels_of([news(1)])) == 128
-    assert sizes(outbox) == [64, 8, 1]
+    assert sizes(outbox) == [64, 9]
+
+
+def test_a_stream_becomes_few_messages() -> None:
+    """What waits one behind the other for the same queue and priority is told in one go, each with its own stamp."""
+    outbox = Outbox(1000)
+    for number in range(1, 131):
+        outbox.put(parcels_of([news(number, stamp=STAMP + timedelta(seconds=number % 7))]))
+    parcel = outbox.take()
+    assert parcel is not None
+    assert parcel.ids == list(range(1, 65))
+    assert parcel.stamp == STAMP
+    assert parcel.by_stamp()[STAMP + timedelta(seconds=1)] == list(range(1, 65, 7))
+    assert len(outbox) == 66
+    assert sizes(outbox) == [64, 2]
+
+
+def test_other_queues_priorities_and_second_tries_go_by_themselves() -> None:
+    """Their order stays."""
+    outbox = Outbox(100)
+    outbox.put(parcels_of([news(1)]))
+    outbox.put(parcels_of([news(2, "other")]))
+    outbox.put(parcels_of([news(3, "other", 0)]))
+    tried = parcels_of([news(4, "other", 0)])
+    tried[0].is_retried = True
+    outbox.put([*tried, *parcels_of([news(5, "other", 0)])])
+    assert sizes(outbox) == [1, 1, 1, 1, 1]
 
 
 def test_what_was_not_published_is_first_again() -> None:
     """In its order."""
     outbox = Outbox(100)
-    outbox.put(parcels_of([news(1), news(2)]) + parcels_of([news(3)]))
+    outbox.put(parcels_of([news(1), news(2)]) + parcels_of([news(3, "b")]))
     outbox.put(parcels_of([news(number) for number in range(1, 4)]))
     first, second = outbox.take(), outbox.take()
     assert first is not None

@@ -200,7 +200,8 @@ def test_without_a_majority_publishing_waits(
     take(consumer, seen, lambda: len(seen) == 1)
     for node in cluster.nodes[1:]:
         node.kill()
-    publish_singly(publisher, *map(news, jobs[1:]))
+    for job in jobs[1:]:
+        publisher.publish([news(job)])
     assert not is_sent(publisher)
     cluster.start()
     connected(consumer)
@@ -225,7 +226,7 @@ def test_a_classic_queue_waits_for_its_node(
     assert ids(arriving(consumer, 1)) == [job + 1]
     home.kill()
     assert happens(lambda: consumer.asks_database)
-    publish_singly(publisher, news(job), news(job + 2, "mailers"))
+    publisher.publish([news(job), news(job + 2, "mailers")])
     assert ids(arriving(consumer, 1)) == [job + 2]
     assert happens(lambda: to_be_announced(store) == {job})
     home.start()

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from tests.harness import Reporter, happens, make_app, work, working
 from tests.integration.transactional_enqueue.application import install
-from tests.news import arriving, connected, ids, is_sent, is_served, waiting_in
+from tests.news import arriving, connected, ids, is_sent, is_served, told_in, waiting_in
 from tests.rabbitmq_server import Broker
 from tomqueue import TomQueue
 from tomqueue.definition import Definition
@@ -191,7 +191,7 @@ def test_an_enqueue_while_the_broker_stands_still(make: MakeApp, broker: Broker,
         broker.kill()
         broker.start()
     assert happens(lambda: is_published(tq))
-    assert waiting_in(broker.url, f"{prefix}.default.normal") >= 6
+    assert told_in(broker.url, f"{prefix}.default.normal") >= {job.id for job in jobs}
     work(tq)
     assert Counter(ran) == Counter(range(7))
 

@@ -30,6 +30,12 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"tomqueue.{name}", value)
 
 
+@pytest.fixture(autouse=True)
+def singly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each job have a message of its own, which can be lost alone."""
+    monkeypatch.setattr("tomqueue.transport.rabbitmq.outbox.MOST_JOBS", 1)
+
+
 @pytest.fixture
 def lost(tq: TomQueue) -> list[int]:
     """Give a list that grows by the id of each job that is found behind its news."""

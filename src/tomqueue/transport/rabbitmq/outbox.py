@@ -14,11 +14,12 @@ __all__ = ["Outbox", "Parcel", "parcels_of"]
 
 @dataclass(slots=True, eq=False)
 class Parcel:
-    """What becomes one message: jobs of one queue, priority and stamp."""
+    """What becomes one message: jobs of one queue and priority."""
 
     queue: str
     priority: int
     stamp: datetime
+    """The oldest of theirs."""
     notifications: list[Notification]
     sent_at: float = 0.0
     is_returned: bool = False
@@ -29,6 +30,26 @@ class Parcel:
     def ids(self) -> list[int]:
         """The jobs in it."""
         return [one.job_id for one in self.notifications]
+
+    def by_stamp(self) -> dict[datetime, list[int]]:
+        """Return the jobs of each stamp: a row is changed only where it still has the one that its news told of."""
+        found: dict[datetime, list[int]] = {}
+        for one in self.notifications:
+            found.setdefault(one.stamp, []).append(one.job_id)
+        return found
+
+    def can_join(self, other: "Parcel") -> bool:
+        """Say whether both may become one message. What the broker did not take at first goes by itself."""
+        return (
+            (self.queue, self.priority) == (other.queue, other.priority)
+            and len(self.notifications) + len(other.notifications) <= MOST_JOBS
+            and not (self.is_retried or other.is_retried)
+        )
+
+    def join(self, other: "Parcel") -> None:
+        """Take over what the other one tells."""
+        self.notifications += other.notifications
+        self.stamp = min(self.stamp, other.stamp)
 
 
 def parcels_of(notifications: Sequence[Notification]) -> list[Parcel]:
@@ -83,11 +104,13 @@ class Outbox:
             self._count += sum(len(parcel.notifications) for parcel in parcels)
 
     def take(self) -> Parcel | None:
-        """Take the oldest."""
+        """Take the oldest, and with it what was put in right after it and fits into the same message."""
         with self._lock:
             if not self._parcels:
                 return None
             parcel = self._parcels.popleft()
+            while self._parcels and self._parcels[0].can_join(parcel):
+                parcel.join(self._parcels.popleft())
             self._count -= len(parcel.notifications)
             return parcel
 

@@ -48,6 +48,8 @@ class Publication(OneChannel):
         self._declaring = False
         self._old = OldNews(repairs)
         self._finishing = False
+        self._moving = False
+        """Whether news is between two places where it is counted."""
         self._mark = secrets.token_hex(4)
         self._under_way: Window[Parcel] = Window()
         self._nacked: list[Parcel] = []
@@ -61,8 +63,9 @@ class Publication(OneChannel):
 
     @property
     def unconfirmed(self) -> int:
-        """How many messages wait, or are under way."""
-        return self._outbox.parcels + len(self._old) + len(self._under_way) + len(self._refused)
+        """How many messages wait, or are under way; for every thread."""
+        waiting = self._outbox.parcels + len(self._old) + len(self._nacked)
+        return waiting + self._moving + len(self._under_way) + len(self._refused)
 
     # The connection --------------------------------------------------------------------------------------
 
@@ -148,7 +151,9 @@ class Publication(OneChannel):
     def _without_channel(self) -> None:
         self._channel = None
         self._ready = self._declaring = False
+        self._moving = True
         self._outbox.put_back([*self._old.give_up(), *self._nacked, *self._under_way.end()])
+        self._moving = False
         self._nacked.clear()
 
     def _renew(self, channel: Any) -> None:
@@ -164,9 +169,13 @@ class Publication(OneChannel):
         """Publish while there is something and the window is not full; say whether there was something."""
         self._repairs.measure(self._pump_soon)
         found = False
-        while self._may_publish() and (parcel := self._outbox.take()) is not None:
-            self._handle(parcel)
-            found = True
+        self._moving = True
+        try:
+            while self._may_publish() and (parcel := self._outbox.take()) is not None:
+                self._handle(parcel)
+                found = True
+        finally:
+            self._moving = False
         if self._may_publish():
             self._old.ask(lambda fresh: self.link.post(partial(self._stamped_anew, fresh)))
         self._settle()
@@ -200,8 +209,8 @@ class Publication(OneChannel):
         self.pump()
 
     def _stamped_anew(self, fresh: Sequence[Parcel]) -> None:
-        self._old.answered()
         self._outbox.put_back(fresh)
+        self._old.answered()
         self.pump()
 
     def _publish(self, parcel: Parcel) -> None:
@@ -210,7 +219,7 @@ class Publication(OneChannel):
         self._channel.basic_publish(
             self._topology.work,
             self._topology.routing_key(parcel.queue, parcel.priority),
-            encode_body(parcel.notifications),
+            encode_body(parcel.notifications, parcel.stamp),
             encode_properties(parcel.priority, parcel.stamp, f"{self._mark}-{tag}"),
             mandatory=True,
         )

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Container, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from queue import SimpleQueue
 from typing import TypeVar
 
@@ -10,7 +11,6 @@ from tomqueue.errors import StoreError
 from tomqueue.reporting import Reporting
 from tomqueue.service import boot_time
 from tomqueue.store.sql import SqlStore
-from tomqueue.transport.base import Notification
 from tomqueue.transport.rabbitmq.outbox import Parcel
 
 __all__ = ["Repairs"]
@@ -62,7 +62,8 @@ class Repairs:
 
     def unannounce(self, parcel: Parcel) -> None:
         """Let the rows be announced again."""
-        self._work.put(lambda: self._until_done(lambda: self._store.unannounce(parcel.ids, parcel.stamp)))
+        for stamp, ids in parcel.by_stamp().items():
+            self._work.put(partial(self._until_done, partial(self._store.unannounce, ids, stamp)))
 
     def _run(self) -> None:
         while (work := self._work.get()) is not None:
@@ -98,14 +99,13 @@ class Repairs:
         return [parcel for parcel in fresh if parcel.notifications]
 
     def _stamped_anew(self, parcel: Parcel, waiting: Container[int]) -> Parcel:
-        ids = [one for one in parcel.ids if one in waiting]
-        stamp, changed = self._until_done(lambda: self._store.restamp(ids, parcel.stamp)) or (parcel.stamp, [])
-        left = [
-            Notification(one.job_id, one.queue, one.priority, stamp, one.checksum)
-            for one in parcel.notifications
-            if one.job_id in changed
-        ]
-        return Parcel(parcel.queue, parcel.priority, stamp, left)
+        stamps: dict[int, datetime] = {}
+        for old, ids in parcel.by_stamp().items():
+            if left := [one for one in ids if one in waiting]:
+                new, changed = self._until_done(partial(self._store.restamp, left, old)) or (old, [])
+                stamps |= dict.fromkeys(changed, new)
+        fresh = [one._replace(stamp=stamps[one.job_id]) for one in parcel.notifications if one.job_id in stamps]
+        return Parcel(parcel.queue, parcel.priority, min(stamps.values(), default=parcel.stamp), fresh)
 
     def _until_done(self, ask: Callable[[], Answer]) -> Answer | None:
         """Ask until the database answers; None when we are stopped before."""
