@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import event
 
 from tests.conformance.jobs import FUTURE, PAST, new, row, take
 from tomqueue.errors import SchemaError, StoreError
@@ -96,6 +97,21 @@ def test_a_callers_commit_makes_the_job(store: SqlStore) -> None:
     assert row(store, now.id).announced_at == now.announced_at
     assert row(store, later.id).run_at == later.run_at
     assert set(Catalog(store).queue_states()) == {"default", "q"}
+
+
+def test_many_in_the_callers_transaction_are_few_statements(store: SqlStore) -> None:
+    """Answered in their order, whatever their times; one by one without RETURNING or round trips."""
+    statements: list[str] = []
+    jobs = [new(name=f"n{place}", delay=(None, 60.0, 90.0)[place % 3]) for place in range(1500)]
+    with store.engine.connect() as connection, connection.begin():
+        event.listen(connection, "before_cursor_execute", lambda *call: statements.append(call[2]))
+        inserted = store.insert(jobs, connection)
+        count = len(statements)
+        found = {job.id: job.name for job in connection.execute(store.tables.jobs.select())}
+    assert [found[one.id] for one in inserted] == [job.name for job in jobs]
+    assert [one.announced_at is None for one in inserted] == [job.delay is not None for job in jobs]
+    if store.engine.dialect.insert_returning and store.engine.dialect.name != "sqlite":
+        assert count < 20
 
 
 def test_a_callers_rollback_leaves_nothing(store: SqlStore) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine
 
 from tomqueue.crash_points import reached
 from tomqueue.job import Claimed, NewJob
@@ -18,9 +18,9 @@ from tomqueue.settings import Settings
 from tomqueue.store import announcing, rows
 from tomqueue.store.announcing import AnnouncedRow, Place, Upcoming
 from tomqueue.store.base import Announced, Answer, Delete, Ending, Inserted, Release, Want
+from tomqueue.store.callers_rows import CallersRows
 from tomqueue.store.liveness import LiveLocks
 from tomqueue.store.schema import Tables, tables
-from tomqueue.store.statements import delay_of
 from tomqueue.store.transactions import Transactions
 
 __all__ = ["Picked", "SqlStore", "end_of", "pairs", "patiently"]
@@ -47,6 +47,7 @@ class SqlStore(Transactions):
         self.jobs = preparer.format_table(self.tables.jobs)
         self.queues = preparer.format_table(self.tables.queues)
         self._known_queues: set[str] = set()
+        self._callers_rows = CallersRows(self.tables.jobs, self._clock, self._later)
 
     # What a dialect must say -------------------------------------------------------------------------
 
@@ -307,7 +308,7 @@ class SqlStore(Transactions):
         if fresh:
             self._know_queues_for(connection, sorted(fresh))
         with self.translating():
-            return [self._insert_one_in(connection, job) for job in jobs]
+            return self._callers_rows.insert(connection, jobs)
 
     def _know_queues_for(self, connection: Connection, names: Sequence[str]) -> None:  # noqa: ARG002 - for SQLite
         """Insert queue names that are new, for rows in the caller's transaction.
@@ -325,33 +326,6 @@ class SqlStore(Transactions):
     def _later(self, clock: Any, delay: timedelta) -> Any:
         """Return ``clock`` plus ``delay`` as a value for SQLAlchemy."""
         return clock + delay
-
-    def _insert_values(self, job: NewJob) -> dict[str, Any]:
-        now = self._clock()
-        delay = delay_of(job)
-        return {
-            "queue": job.queue,
-            "priority": job.priority,
-            "name": job.name,
-            "payload": job.payload,
-            "meta": job.meta,
-            "max_attempts": job.max_attempts,
-            "run_at": job.run_at or (now if delay is None else self._later(now, delay)),
-            "expires_at": job.expires_at,
-            "announced_at": now if job.run_at is None and delay is None else None,
-            "created_at": now,
-            "updated_at": now,
-        }
-
-    def _insert_one_in(self, connection: Connection, job: NewJob) -> Inserted:
-        table = self.tables.jobs
-        statement = table.insert().values(self._insert_values(job))
-        wanted = (table.c.id, table.c.run_at, table.c.announced_at, table.c.created_at)
-        if connection.dialect.insert_returning:
-            return Inserted(*connection.execute(statement.returning(*wanted)).one())
-        key = connection.execute(statement).inserted_primary_key
-        assert key is not None
-        return Inserted(*connection.execute(select(*wanted).where(table.c.id == key[0])).one())
 
 
 def pairs(want: Want) -> list[tuple[str, int]]:
