@@ -12,7 +12,7 @@ The journey of a job, as the folders tell it:
 
 from tomqueue.app import TomQueue
 from tomqueue.definition import Prepared
-from tomqueue.errors import Discard, JobInterrupted, JobTimeout, Retry, Snooze, TomQueueError
+from tomqueue.errors import Discard, JobCancelled, JobInterrupted, JobTimeout, Retry, Snooze, TomQueueError
 from tomqueue.job import Job, State
 from tomqueue.message import Message
 from tomqueue.priority import Priority
@@ -22,6 +22,7 @@ from tomqueue.worker.context import JobContext, current_job
 __all__ = [
     "Discard",
     "Job",
+    "JobCancelled",
     "JobContext",
     "JobInterrupted",
     "JobTimeout",

@@ -32,7 +32,7 @@ from tomqueue.events import Events
 from tomqueue.job import Job
 from tomqueue.jobs import Jobs
 from tomqueue.parts import Parts
-from tomqueue.priority import Priority
+from tomqueue.priority import Priority, priority_of
 from tomqueue.reporting import ExceptionReporter, Reporting
 from tomqueue.settings import Settings, read_settings
 from tomqueue.stack import Insertions
@@ -145,8 +145,11 @@ class TomQueue:
 
     @property
     def jobs(self) -> Jobs:
-        """Look at jobs, retry, cancel, delete and publish them."""
-        return Jobs(lambda: self._parts.catalog, lambda: self._parts.republisher)
+        """Look at jobs, retry, cancel, edit, delete and publish them."""
+        return Jobs(
+            lambda: self._parts.catalog, lambda: self._parts.republisher,
+            events=self._events, priority_of=lambda value: priority_of(value, self.priority_map, self.logger),
+        )  # fmt: skip
 
     @property
     def logger(self) -> logging.Logger:

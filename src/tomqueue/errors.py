@@ -27,6 +27,7 @@ Verdict (Exception)          raised by a job to say how it wants to end
 
 Interruption (BaseException) raised *into* a running job, so that ``except Exception`` does not swallow it
 ├── JobTimeout               it ran longer than its ``max_run_time``
+├── JobCancelled             a person cancelled it while it ran
 └── JobInterrupted           the worker is shutting down and the grace time is over
 """
 
@@ -40,6 +41,7 @@ __all__ = [
     "Discard",
     "EnqueueError",
     "Interruption",
+    "JobCancelled",
     "JobInterrupted",
     "JobNotFound",
     "JobStateError",
@@ -175,6 +177,10 @@ class Interruption(BaseException):
 
 class JobTimeout(Interruption):
     """The job ran longer than its ``max_run_time``; counts as an attempt."""
+
+
+class JobCancelled(Interruption):
+    """Somebody cancelled the job while it ran; it has the grace time to clean up, and will not run again."""
 
 
 class JobInterrupted(Interruption):

@@ -15,6 +15,7 @@ EVENTS = {
     "job.retried": "an attempt failed or asked for another; the row waits for its back-off",
     "job.snoozed": "the job asked to run later; the attempt is not charged",
     "job.failed": "the job failed for good; the row is kept",
+    "job.cancelled": "a person cancelled the job, and it will not run again; the row is kept",
     "job.parked": "this worker cannot read the job; it waits for one that can",
     "job.interrupted": "a drain cut the job short; it is given back, not charged",
     "job.claim_lost": "an attempt ended whose claim was no longer ours; nothing was changed",

@@ -73,10 +73,26 @@ def serves(worker: WorkerRow, queue: str) -> bool:
 # The rules, in the order of their findings --------------------------------------------------------------
 
 
+def cancelled(scene: Scene) -> Finding | None:
+    """Tell of a job that a person has cancelled: while it waited, or while it runs."""
+    job = scene.job
+    if job.cancelled_at is None or job.state not in {State.FAILED, State.RUNNING}:
+        return None
+    cancelled_at = when(job.cancelled_at, scene.now)
+    if job.state is State.FAILED:
+        cure = f"to run it all the same: `tomqueue jobs retry {job.id}`"
+        return Finding(code="cancelled", text=f"it was cancelled at {cancelled_at}", cure=cure)
+    return Finding(
+        code="cancel_requested",
+        text=f"it was cancelled at {cancelled_at}: its worker interrupts it, and it will not run again",
+        cure="wait until it has ended: what ignores that for the grace time is killed",
+    )
+
+
 def failed(scene: Scene) -> Finding | None:
     """Tell of a job that failed for good."""
     job = scene.job
-    if job.failed_at is None:
+    if job.failed_at is None or job.cancelled_at is not None:
         return None
     attempts = f"after {number(job.attempts, 'attempt')}"
     text = f"it failed for good {age(job.failed_at, scene.now)} {attempts}: {last_line(job.last_error)}"
@@ -212,6 +228,7 @@ def behind(scene: Scene) -> Finding | None:
 
 
 RULES: Sequence[Callable[[Scene], Finding | None]] = (
+    cancelled,
     failed,
     running,
     held,

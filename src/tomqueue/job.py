@@ -63,6 +63,8 @@ class Job(Bound):
     parks: int = 0
     held: bool = False
     failed_at: datetime | None = None
+    cancelled_at: datetime | None = None
+    """When a person cancelled it: of a running job a request, which its worker obeys."""
     last_error: str | None = field(default=None, repr=False)
     unique_key: str | None = None
     meta: str | None = field(default=None, repr=False)

@@ -1,10 +1,14 @@
-"""``tq.jobs``: look at jobs, retry, cancel, delete and publish them. What the CLI can, Python can."""
+"""``tq.jobs``: look at jobs, retry, cancel, edit, delete and publish them. What the CLI can, Python can."""
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from tomqueue.errors import EnqueueError, SettingsError
+from tomqueue.events import Events
 from tomqueue.job import Job, State
+from tomqueue.priority import Priority
 from tomqueue.store.catalog import Catalog, Filter
+from tomqueue.store.editing import Move, Reprioritise, Reschedule
 from tomqueue.transport.republisher import DEFAULT_RATE, Republisher
 
 __all__ = ["Jobs"]
@@ -13,9 +17,18 @@ __all__ = ["Jobs"]
 class Jobs:
     """The jobs of one TomQueue. Each call is a short transaction of its own."""
 
-    def __init__(self, catalog: Callable[[], Catalog], republisher: Callable[[], Republisher]) -> None:
+    def __init__(
+        self,
+        catalog: Callable[[], Catalog],
+        republisher: Callable[[], Republisher],
+        *,
+        events: Events,
+        priority_of: Callable[[Priority | str | int], Priority],
+    ) -> None:
         self._catalog = catalog
         self._republisher = republisher
+        self._events = events
+        self._priority_of = priority_of
 
     def get(self, job_id: int) -> Job:
         """Return a job; raises JobNotFound."""
@@ -45,8 +58,41 @@ class Jobs:
         return self._catalog().retry(job_id).bound(self.publish)
 
     def cancel(self, job_id: int) -> Job:
-        """Take a waiting job out of its queue; it is kept as failed and can be retried."""
-        return self._catalog().cancel(job_id).bound(self.publish)
+        """Take a waiting job out of its queue, or stop one that runs; it is kept as failed and can be retried.
+
+        A waiting job has failed when this returns. One that runs is still ``running``, with ``cancelled_at``: within
+        about a second JobCancelled is raised in it, it has the grace time to clean up, and it will not run again. If
+        it ends by itself before, it has finished. Raises JobNotFound (it finished), JobStateError (it has failed).
+        """
+        job = self._catalog().cancel(job_id)
+        if job.state is State.FAILED:
+            self._events.emit("job.cancelled", job=job)
+        return job.bound(self.publish)
+
+    def reprioritise(self, job_id: int, priority: Priority | str | int) -> Job:
+        """Give a job that does not run another priority. It counts within a second.
+
+        Raises JobNotFound, JobStateError while the job runs, SettingsError for a priority that there is not.
+        """
+        try:
+            edit = Reprioritise(self._priority_of(priority))
+        except EnqueueError as error:
+            raise SettingsError(str(error)) from error
+        return self._catalog().edit(job_id, edit).bound(self.publish)
+
+    def reschedule(self, job_id: int, *, run_at: datetime | None = None, delay: float | timedelta | None = None) -> Job:
+        """Give a waiting job another time, and take away its expiry: ``run_at`` with a zone, or ``delay`` from now.
+
+        Raises JobNotFound, JobStateError when the job runs or has failed, SettingsError for a time that cannot be.
+        """
+        return self._catalog().edit(job_id, Reschedule(run_at=run_at, delay=delay)).bound(self.publish)
+
+    def move(self, job_id: int, queue: str) -> Job:
+        """Put a job that does not run into another queue, which becomes known by it. It counts within a second.
+
+        Raises JobNotFound, JobStateError while the job runs, SettingsError for a name that no queue can have.
+        """
+        return self._catalog().edit(job_id, Move(queue)).bound(self.publish)
 
     def delete(self, job_id: int) -> None:
         """Delete a job that does not run."""

@@ -26,7 +26,7 @@ from tests.conformance.jobs import (
     want,
 )
 from tomqueue.job import Claimed
-from tomqueue.store.base import Answer, Delete, Ending, Release
+from tomqueue.store.base import Answer, Delete, Ending, Hold, Release
 from tomqueue.store.catalog import Catalog, Filter
 from tomqueue.store.sql import SqlStore
 
@@ -101,7 +101,7 @@ def test_a_take_of_no_queue_is_empty(store: SqlStore) -> None:
     paused = want()
     paused.queues = ()
     assert store.take(paused, 2, lambda _: None) == ([], [])
-    assert store.take(paused, 2, lambda _: None, [Delete(job, 1)]) == ([], [True])
+    assert store.take(paused, 2, lambda _: None, [Delete(job, 1)]) == ([], [Hold.OURS])
 
 
 def test_marks_move_past_what_was_taken(store: SqlStore) -> None:
@@ -261,7 +261,7 @@ def test_a_take_finishes_in_its_transaction(store: SqlStore) -> None:
         Release(id=three.id, token=7, attempts=3, run_at=FUTURE),
     ]
     claimed, held = store.take(want(), 9, lambda _: None, endings)
-    assert held == [True, False, True]
+    assert held == [Hold.OURS, Hold.LOST, Hold.OURS]
     assert names(claimed) == ["4"]
     assert row(store, one.id) is None
     assert row(store, two.id).claim_token == 7
@@ -272,7 +272,7 @@ def test_endings_are_finished_though_nothing_is_ready(store: SqlStore) -> None:
     """A batch is finished whether or not there is a next one."""
     insert(store, new())
     (only,) = take(store, token=7)
-    assert store.take(want(), 9, lambda _: None, [Delete(only.id, 7)]) == ([], [True])
+    assert store.take(want(), 9, lambda _: None, [Delete(only.id, 7)]) == ([], [Hold.OURS])
 
 
 def test_a_row_that_is_given_back_can_be_taken_again(store: SqlStore) -> None:

@@ -18,7 +18,7 @@ from tomqueue.errors import OutcomeUnknown, StoreError, StoreUnavailable
 from tomqueue.settings import Settings
 from tomqueue.store import transactions
 from tomqueue.store.atomic import AtomicTransaction
-from tomqueue.store.base import Delete
+from tomqueue.store.base import Delete, Hold
 from tomqueue.store.catalog import Catalog, Filter
 from tomqueue.store.open import open_store
 from tomqueue.store.sql import SqlStore
@@ -113,7 +113,7 @@ def test_a_commit_that_nobody_confirmed_is_said_to_be_unknown(store: SqlStore, m
     insert(store, new())
     original = store._end
 
-    def ends_and_dies(link: Any, endings: Any) -> list[bool]:
+    def ends_and_dies(link: Any, endings: Any) -> list[Hold]:
         held = original(link, endings)
         kill_session(store)
         return held
@@ -124,7 +124,7 @@ def test_a_commit_that_nobody_confirmed_is_said_to_be_unknown(store: SqlStore, m
         with pytest.raises(OutcomeUnknown, match="committing"):
             store.finish([Delete(1, 1)])
     assert row(store, 1) is not None
-    assert store.finish([Delete(1, 1)]) == [True]
+    assert store.finish([Delete(1, 1)]) == [Hold.OURS]
 
 
 @pytest.mark.parametrize("kind", SERVERS, indirect=True)
@@ -138,7 +138,7 @@ def test_a_lock_is_not_waited_for_without_end(kind: str, url: str, store: SqlSto
         other.execute(select(store.tables.jobs.c.id).with_for_update())
         with pytest.raises(StoreUnavailable, match="nothing was changed"):
             hasty.finish([Delete(job, 7)])
-    assert hasty.finish([Delete(job, 7)]) == [True]
+    assert hasty.finish([Delete(job, 7)]) == [Hold.OURS]
     hasty.close()
 
 

@@ -6,22 +6,23 @@ import pytest
 from sqlalchemy import func, select
 
 from tests.conformance.jobs import FUTURE, PAST, change, insert, new, row, take, want
-from tomqueue.store.base import Delete, Ending, Release
+from tomqueue.store.base import Delete, Ending, Hold, Release
 from tomqueue.store.sql import SqlStore
 
+OURS, LOST = Hold.OURS, Hold.LOST
 Finish = Callable[[SqlStore, Ending], bool]
 
 
 def by_finish(store: SqlStore, ending: Ending) -> bool:
     """Finish in a transaction of the store's own."""
     (held,) = store.finish([ending])
-    return held
+    return held is OURS
 
 
 def by_take(store: SqlStore, ending: Ending) -> bool:
     """Finish in the transaction of the next take."""
     (held,) = store.take(want("other"), 99, lambda _: None, [ending])[1]
-    return held
+    return held is OURS
 
 
 def by_finish_in(store: SqlStore, ending: Ending) -> bool:
@@ -138,7 +139,7 @@ def test_a_batch_is_answered_in_its_order(store: SqlStore) -> None:
         Delete(ids[2], 1),
         Delete(ids[5], 2),
     ]
-    assert store.finish(endings) == [True, True, False, True, False, False, True, True]
+    assert store.finish(endings) == [OURS, OURS, LOST, OURS, LOST, LOST, OURS, OURS]
     with store.reading() as connection:
         left = connection.execute(select(store.tables.jobs.c.id).order_by(store.tables.jobs.c.id)).scalars().all()
     assert left == [ids[0], ids[1], ids[4], ids[6], ids[7]]
@@ -148,7 +149,7 @@ def test_a_large_batch_is_finished(store: SqlStore) -> None:
     """A thousand rows end in one call."""
     ids = insert(store, *(new() for _ in range(1000)))
     take(store, want(limit=1000), token=7)
-    assert store.finish([Delete(job, 7) for job in ids]) == [True] * 1000
+    assert store.finish([Delete(job, 7) for job in ids]) == [OURS] * 1000
     with store.reading() as connection:
         assert connection.execute(select(func.count()).select_from(store.tables.jobs)).scalar() == 0
 

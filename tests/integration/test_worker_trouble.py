@@ -23,7 +23,7 @@ from tests.harness import (
 from tomqueue import JobContext, TomQueue
 from tomqueue.errors import OutcomeUnknown, StoreError, StoreUnavailable
 from tomqueue.job import Claimed
-from tomqueue.store.base import Ending, Release, Want
+from tomqueue.store.base import Ending, Hold, Release, Want
 from tomqueue.store.sql import SqlStore
 from tomqueue.worker.board import Board
 from tomqueue.worker.tools import Tools
@@ -81,9 +81,9 @@ class Troubled:
         self._refuse(endings)
         return self._troubled("take", lambda: self._store.take(want, token, record, endings))
 
-    def finish(self, endings: Sequence[Ending]) -> list[bool]:
+    def finish(self, endings: Sequence[Ending]) -> list[Hold]:
         self._refuse(endings)
-        return cast("list[bool]", self._troubled("finish", lambda: self._store.finish(endings)))
+        return cast("list[Hold]", self._troubled("finish", lambda: self._store.finish(endings)))
 
     def claim(self, ids: Sequence[int], worker: int, token: int) -> Mapping[int, Claimed | Any]:
         return cast("Mapping[int, Any]", self._troubled("claim", lambda: self._store.claim(ids, worker, token)))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tomqueue.errors import Discard, JobInterrupted, JobTimeout, Retry, Snooze, UnknownJob
+from tomqueue.errors import Discard, JobCancelled, JobInterrupted, JobTimeout, Retry, Snooze, UnknownJob
 from tomqueue.job import Claimed
 from tomqueue.store.base import Delete, Release
 from tomqueue.worker.finish import Policy, default_backoff, given_back, park_delay, settle
@@ -31,6 +31,7 @@ FAILED = Release(id=7, token=99, attempts=3, failed=True, last_error="text")
         (Retry(delay=-2), replace(RETRIED, run_at=NOW), "job.retried"),
         (Snooze(9), Release(id=7, token=99, attempts=2, run_at=NOW + timedelta(seconds=9)), "job.snoozed"),
         (Discard("why"), FAILED, "job.failed"),
+        (JobCancelled(), FAILED, "job.cancelled"),
         (
             UnknownJob(),
             Release(
@@ -119,3 +120,8 @@ def test_a_pause_is_within_its_bounds(attempts: int, base: float, cap: float, ji
     least = min(max(base, 0), cap)
     slack = timedelta(microseconds=2)
     assert timedelta(seconds=least) - slack <= ending.run_at - NOW <= timedelta(seconds=least * (1 + jitter)) + slack
+
+
+def test_a_cancelled_job_is_kept_where_failed_ones_are_deleted() -> None:
+    """A person did that, and may look for it."""
+    assert settle(JOB, JobCancelled(), Policy(delete_failed=True), NOW, "text").ending == FAILED

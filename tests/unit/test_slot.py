@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tomqueue.errors import Interruption, JobInterrupted, JobTimeout
+from tomqueue.errors import Interruption, JobCancelled, JobInterrupted, JobTimeout
 from tomqueue.job import Claimed
 from tomqueue.worker.attempt import Attempt
 from tomqueue.worker.board import Board
@@ -46,6 +46,20 @@ def begin(slot: Slot, job: Claimed, attempts_left: int) -> None:
     """Let a slot deal with a job, and the job run."""
     slot.occupy(job, 3600, attempts_left)
     slot.arm(10, attempts_left)
+
+
+def test_a_cancelled_job_has_no_time_left(board: Board) -> None:
+    """So the supervisor kills it after the grace time; a time-out, whose time is over, and a drain change nothing."""
+    job = claimed(1)
+    for interruption in (JobTimeout, JobInterrupted, JobCancelled):
+        slot = Slot(0, board, Record())
+        begin(slot, job, 1)
+        before = board.running()[0].deadline
+        slot.interrupt(interruption, job)
+        after = board.running()[0].deadline
+        assert (after < before - 5) == (interruption is JobCancelled)
+        assert after == pytest.approx(slot.deadline, abs=1e-5)
+        slot.disarm()
 
 
 def test_a_job_is_interrupted_once(board: Board) -> None:

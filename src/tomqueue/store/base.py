@@ -7,7 +7,7 @@ one short transaction. Errors are StoreError and its children, with the driver's
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import Enum
+from enum import Enum, IntEnum
 from typing import Any, Protocol
 
 from tomqueue.job import Claimed, NewJob
@@ -17,6 +17,7 @@ __all__ = [
     "Answer",
     "Delete",
     "Ending",
+    "Hold",
     "Inserted",
     "Release",
     "Store",
@@ -86,6 +87,15 @@ class Release:
 Ending = Delete | Release
 
 
+class Hold(IntEnum):
+    """Whether the row of an ending was still ours; true where it was."""
+
+    LOST = 0
+    OURS = 1
+    CANCELLED = 2
+    """It was, and a person had cancelled it: it was not let go as its Release says, but failed for good."""
+
+
 class Answer(Enum):
     """Why a claim by id did not get its row."""
 
@@ -121,7 +131,7 @@ class Store(Protocol):
 
     def take(
         self, want: Want, token: int, record: Callable[[Sequence[int]], None], endings: Sequence[Ending] = ()
-    ) -> tuple[list[Claimed], list[bool]]:
+    ) -> tuple[list[Claimed], list[Hold]]:
         """In one transaction finish what ``endings`` say and claim what ``want`` says.
 
         ``record`` is called with the ids after they are chosen and before they are claimed. Returns the
@@ -129,7 +139,7 @@ class Store(Protocol):
         ``suspect`` is claimed alone. Raises OutcomeUnknown when the connection broke during COMMIT.
         """
 
-    def finish(self, endings: Sequence[Ending]) -> list[bool]:
+    def finish(self, endings: Sequence[Ending]) -> list[Hold]:
         """Finish rows in one transaction; for each, say whether it was still ours (by id and token)."""
 
     def finish_in(self, connection: Any, ending: Ending) -> bool:
@@ -140,7 +150,7 @@ class Store(Protocol):
 
     def finish_and_claim(
         self, endings: Sequence[Ending], ids: Sequence[int], worker: int, token: int
-    ) -> tuple[Mapping[int, Claimed | Answer], list[bool]]:
+    ) -> tuple[Mapping[int, Claimed | Answer], list[Hold]]:
         """In one transaction finish what ``endings`` say and claim rows by key; return what both calls would."""
 
     def undo(self, ids: Sequence[int], token: int) -> int:

@@ -1,15 +1,33 @@
-"""Everything a person asks of the jobs: look, count, retry, cancel, delete, pause. The same on each database."""
+"""Everything a person asks of the jobs: look, count, retry, cancel, edit, delete, pause. The same on each database."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, false, func, not_, select, text, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Table,
+    and_,
+    bindparam,
+    case,
+    delete,
+    false,
+    func,
+    not_,
+    null,
+    select,
+    text,
+    true,
+    update,
+)
 
 from tomqueue.errors import JobNotFound, JobStateError
 from tomqueue.job import Job, State
 from tomqueue.priority import PRIORITIES
+from tomqueue.store.announcing import by_key
+from tomqueue.store.editing import Edit
 from tomqueue.store.rows import job_of
 from tomqueue.store.schema import UNANNOUNCED
 from tomqueue.store.sql import SqlStore
@@ -91,9 +109,25 @@ class Catalog:
         return self.get(job_id)
 
     def cancel(self, job_id: int, reason: str = "cancelled") -> Job:
-        """Take a waiting job out of its queue: it is kept as failed, with the reason, and can be retried."""
-        waiting = and_(self._unlocked(), self._jobs.c.failed_at.is_(None))
-        self._change(job_id, waiting, self._cancelled(reason), "cancelled")
+        """Take a waiting job out of its queue: it is kept as failed, with the reason, and can be retried.
+
+        One that runs is marked: its worker interrupts it, and however its claim ends it is not run again.
+        """
+        self._change(job_id, self._jobs.c.failed_at.is_(None), self._cancelled(reason), "cancelled")
+        return self.get(job_id)
+
+    def cancelled(self, claims: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
+        """Read which of the rows that are claimed, ids and tokens, somebody has cancelled since."""
+        jobs = self._jobs
+        wanted = select(jobs.c.id, jobs.c.claim_token).where(jobs.c.id.in_([job_id for job_id, _ in claims]))
+        marked = by_key(wanted.where(jobs.c.cancelled_at.is_not(None)), jobs)
+        found = self._store.read(lambda connection: connection.execute(marked).all())
+        return {(job_id, token) for job_id, token in found if (job_id, token) in claims}
+
+    def edit(self, job_id: int, edit: Edit) -> Job:
+        """Change what an Edit says of a job that does not run; it is announced anew. Raises JobStateError."""
+        self._know_queue_of(edit)
+        self._change(job_id, edit.allowed(self._jobs), edit.values(self._store.now()), edit.done)
         return self.get(job_id)
 
     def delete(self, job_id: int) -> None:
@@ -108,9 +142,16 @@ class Catalog:
         return self._change_all(ids, which, self._retryable(), self._retried())
 
     def cancel_all(self, ids: Sequence[int], reason: str = "cancelled", which: Filter | None = None) -> int:
-        """Cancel those of ``ids`` that wait and that ``which`` still means; return how many."""
-        waiting = and_(self._unlocked(), self._jobs.c.failed_at.is_(None))
-        return self._change_all(ids, which, waiting, self._cancelled(reason))
+        """Cancel those of ``ids`` that have not failed and that ``which`` still means; return how many."""
+        return self._change_all(ids, which, self._jobs.c.failed_at.is_(None), self._cancelled(reason))
+
+    def edit_all(self, ids: Sequence[int], edit: Edit, which: Filter | None = None) -> int:
+        """Change those of ``ids`` that do not run and that ``which`` still means; return how many."""
+        self._know_queue_of(edit)
+        return self._change_all(ids, which, edit.allowed(self._jobs), edit.values(self._store.now()))
+
+    def _know_queue_of(self, edit: Edit) -> None:
+        self._store.know_queues([] if edit.queue is None else [edit.queue])
 
     def delete_all(self, ids: Sequence[int], which: Filter | None = None) -> int:
         """Delete those of ``ids`` that do not run and that ``which`` still means; return how many."""
@@ -293,11 +334,20 @@ class Catalog:
     def _retried(self) -> dict[str, Any]:
         now = self._store.now()
         fresh = {"attempts": 0, "crashes": 0, "suspect": false(), "parks": 0}
-        return {**fresh, **WAITING, "run_at": now, "expires_at": None, "updated_at": now}
+        return {**fresh, **WAITING, "cancelled_at": None, "run_at": now, "expires_at": None, "updated_at": now}
 
     def _cancelled(self, reason: str) -> dict[str, Any]:
-        now = self._store.now()
-        return {**WAITING, "failed_at": now, "last_error": reason, "updated_at": now}
+        """Fail what waits, and mark what runs: in one statement, so that no claim can come in between."""
+        jobs, now = self._jobs.c, self._store.now()
+        waits = self._unlocked()
+        return {
+            "failed_at": case((waits, bindparam(None, now, type_=jobs.failed_at.type))),
+            "announced_at": case((waits, null()), else_=jobs.announced_at),
+            "parked_at": case((waits, null()), else_=jobs.parked_at),
+            "last_error": reason,
+            "cancelled_at": now,
+            "updated_at": now,
+        }
 
     def _change(self, job_id: int, allowed: ColumnElement[bool], values: Mapping[str, Any], done: str) -> None:
         statement = update(self._jobs).where(self._jobs.c.id == job_id, allowed).values(values)
@@ -337,8 +387,8 @@ class Catalog:
 
 STATES = list(State)
 CURES = {
-    State.RUNNING: "wait until it has ended",
-    State.FAILED: "it will not run anyway",
+    State.RUNNING: "wait until it has ended, or cancel it first",
+    State.FAILED: "it will not run unless it is retried",
     State.HELD: "it is released by what it waits for",
 }
 LONGEST_PARK = timedelta(minutes=5)

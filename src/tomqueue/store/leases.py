@@ -22,7 +22,7 @@ from sqlalchemy import (
     update,
 )
 
-from tomqueue.store.rows import FREED
+from tomqueue.store.rows import FREED, let_go
 from tomqueue.store.sql import SqlStore
 
 __all__ = ["Fate", "Freed", "Held", "Leases", "WorkerRow"]
@@ -239,10 +239,8 @@ class Leases:
         if not ids:
             return 0
         ours = self._jobs.c.id.in_(ids) & (self._jobs.c.locked_by == worker)
-        changed = {**FREED, "updated_at": self._store.now(), **values}
-        # MySQL evaluates SET from left to right, with what stands further left changed: the counters go last
-        ordered = sorted(changed.items(), key=lambda item: item[0] in {"attempts", "crashes"})
-        return connection.execute(update(self._jobs).where(ours).ordered_values(*ordered)).rowcount
+        now = self._store.now()
+        return let_go(connection, self._jobs, ours, {**FREED, "updated_at": now, **values}, now)
 
     def _charge(self, row: Freed, max_crashes: int) -> dict[str, Any]:
         now = self._store.now()

@@ -9,6 +9,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
 from tomqueue.errors import SchemaError, StoreUnavailable
 from tomqueue.store.migrations import STEPS
+from tomqueue.store.migrations.add_column import AddColumn
 from tomqueue.store.schema import SCHEMA_VERSION, Tables
 
 __all__ = ["check_schema", "installed_version", "migrate", "statements"]
@@ -60,7 +61,13 @@ def migrate(engine: Engine, tables: Tables) -> tuple[int | None, int]:
 
 
 def is_there(connection: Connection, statement: ExecutableDDLElement) -> bool:
-    """Say whether an index exists already: MySQL keeps what an interrupted migration made, and has no IF NOT EXISTS."""
+    """Say whether an index or a column exists already: MySQL keeps what an interrupted migration made.
+
+    And it has no IF NOT EXISTS for them.
+    """
+    if isinstance(statement, AddColumn):
+        table, name = statement.column.table, statement.column.name
+        return any(one["name"] == name for one in inspect(connection).get_columns(table.name, schema=table.schema))
     if not isinstance(statement, CreateIndex):
         return False
     index = statement.element

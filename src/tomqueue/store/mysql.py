@@ -30,6 +30,7 @@ from tomqueue.store.statements import (
     WAITING,
     answer,
     claimed,
+    fail_cancelled,
     not_migrated,
 )
 from tomqueue.store.transactions import TRANSIENT_RETRIES
@@ -258,7 +259,7 @@ class MysqlStore(SqlStore):
             f" run_at = coalesce(%s, run_at), failed_at = CASE WHEN %s THEN {NOW} END,"
             f" parked_at = CASE WHEN %s THEN {NOW} END, announced_at = CASE WHEN %s THEN announced_at END,"
             " crashes = CASE WHEN %s THEN crashes ELSE 0 END, suspect = (suspect AND %s),"
-            " last_error = coalesce(%s, last_error) WHERE id = %s AND claim_token = %s",
+            " last_error = coalesce(%s, last_error) WHERE id = %s AND claim_token = %s AND cancelled_at IS NULL",
             (
                 release.attempts,
                 release.parks,
@@ -274,6 +275,9 @@ class MysqlStore(SqlStore):
             ),
         )
         return changed == 1
+
+    def _fail_cancelled(self, link: Any, release: Release) -> bool:
+        return run(link, fail_cancelled(self.jobs, NOW, "%s"), (release.attempts, release.id, release.token)) == 1
 
     # Announce -----------------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from tomqueue.store.statements import (
     STATE,
     WAITING,
     answer,
+    fail_cancelled,
     not_migrated,
 )
 
@@ -228,7 +229,7 @@ class PostgresStore(SqlStore):
             f" run_at = coalesce(%s::timestamptz, run_at), failed_at = CASE WHEN %s THEN {NOW} END,"
             f" parked_at = CASE WHEN %s THEN {NOW} END, announced_at = CASE WHEN %s THEN announced_at END,"
             " crashes = CASE WHEN %s THEN crashes ELSE 0 END, suspect = (suspect AND %s),"
-            " last_error = coalesce(%s::text, last_error) WHERE id = %s AND claim_token = %s",
+            " last_error = coalesce(%s::text, last_error) WHERE id = %s AND claim_token = %s AND cancelled_at IS NULL",
             (
                 release.attempts,
                 release.parks,
@@ -244,6 +245,10 @@ class PostgresStore(SqlStore):
             ),
         )
         return changed.rowcount == 1
+
+    def _fail_cancelled(self, link: Link, release: Release) -> bool:
+        statement = fail_cancelled(self.jobs, NOW, "%s")
+        return run(link, statement, (release.attempts, release.id, release.token)).rowcount == 1
 
     # Announce -----------------------------------------------------------------------------------------
 

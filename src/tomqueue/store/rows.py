@@ -1,15 +1,16 @@
 """Rows by SQLAlchemy Core: what is done one at a time, the same on every dialect."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, false, update
+from sqlalchemy import ColumnElement, Connection, Row, Table, false, update
 
 from tomqueue.job import Job, State
 from tomqueue.priority import Priority
 from tomqueue.store.base import Delete, Ending, Release
 
-__all__ = ["FREED", "finish", "job_of", "state_of"]
+__all__ = ["FREED", "finish", "job_of", "let_go", "state_of"]
 
 FREED = {"locked_at": None, "locked_by": None, "claim_token": None}
 """What a row's columns become when its claim ends."""
@@ -20,7 +21,22 @@ def finish(connection: Connection, jobs: Table, ending: Ending, now: datetime) -
     ours = (jobs.c.id == ending.id) & (jobs.c.claim_token == ending.token)
     if isinstance(ending, Delete):
         return connection.execute(jobs.delete().where(ours)).rowcount == 1
-    return connection.execute(update(jobs).where(ours).values(release_values(ending, now))).rowcount == 1
+    return let_go(connection, jobs, ours, release_values(ending, now), now) == 1
+
+
+def let_go(
+    connection: Connection, jobs: Table, claimed: ColumnElement[bool], values: Mapping[str, Any], now: datetime
+) -> int:
+    """End the claims of rows as ``values`` say, and fail those of them that a person has cancelled; return how many.
+
+    In this order: a row that is cancelled in between is one that waits again by then.
+    """
+    # MySQL evaluates SET from left to right, with what stands further left changed: the counters go last
+    ordered = sorted(values.items(), key=lambda item: item[0] in {"attempts", "crashes"})
+    kept = update(jobs).where(claimed, jobs.c.cancelled_at.is_(None)).ordered_values(*ordered)
+    cancelled = {**FREED, "failed_at": now, "announced_at": None, "parked_at": None, "updated_at": now}
+    failed = update(jobs).where(claimed, jobs.c.cancelled_at.is_not(None)).values(cancelled)
+    return connection.execute(kept).rowcount + connection.execute(failed).rowcount
 
 
 def release_values(release: Release, now: datetime) -> dict[str, Any]:

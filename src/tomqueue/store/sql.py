@@ -17,7 +17,7 @@ from tomqueue.priority import PRIORITIES
 from tomqueue.settings import Settings
 from tomqueue.store import announcing, rows
 from tomqueue.store.announcing import AnnouncedRow, Place, Upcoming
-from tomqueue.store.base import Announced, Answer, Delete, Ending, Inserted, Release, Want
+from tomqueue.store.base import Announced, Answer, Delete, Ending, Hold, Inserted, Release, Want
 from tomqueue.store.callers_rows import CallersRows
 from tomqueue.store.liveness import LiveLocks
 from tomqueue.store.schema import Tables, tables
@@ -81,7 +81,11 @@ class SqlStore(Transactions):
 
     @abstractmethod
     def _release(self, link: Any, release: Release) -> bool:
-        """Let one row go; say whether the token held it."""
+        """Let one row go, unless it is cancelled; say whether the token held it."""
+
+    @abstractmethod
+    def _fail_cancelled(self, link: Any, release: Release) -> bool:
+        """Fail one row for good instead of letting it go, if it is cancelled; say whether the token held it."""
 
     @abstractmethod
     def _due(self, link: Any, limit: int, within: timedelta = NONE) -> list[Upcoming]:
@@ -145,7 +149,7 @@ class SqlStore(Transactions):
 
     def take(
         self, want: Want, token: int, record: Callable[[Sequence[int]], None], endings: Sequence[Ending] = ()
-    ) -> tuple[list[Claimed], list[bool]]:
+    ) -> tuple[list[Claimed], list[Hold]]:
         """Finish and claim in one transaction; see Store.take."""
         seen = replace(want, marks=dict(want.marks))
         hits = self._read(lambda link: self._hits(link, seen))
@@ -156,7 +160,7 @@ class SqlStore(Transactions):
         if not hits and not endings:
             return [], []
 
-        def work(link: Any) -> tuple[list[Claimed], list[bool], Want]:
+        def work(link: Any) -> tuple[list[Claimed], list[Hold], Want]:
             turn = replace(seen, marks=dict(seen.marks))  # what is rolled back and tried again moves no mark
             held = self._end(link, endings)
             picked = self._pick_all(link, turn, hits)
@@ -173,7 +177,7 @@ class SqlStore(Transactions):
             want.marks.update(turn.marks)
         return claimed, held
 
-    def finish(self, endings: Sequence[Ending]) -> list[bool]:
+    def finish(self, endings: Sequence[Ending]) -> list[Hold]:
         """Finish rows in one transaction."""
         return self._transact(lambda link: self._end(link, endings)) if endings else []
 
@@ -187,12 +191,12 @@ class SqlStore(Transactions):
 
     def finish_and_claim(
         self, endings: Sequence[Ending], ids: Sequence[int], worker: int, token: int
-    ) -> tuple[Mapping[int, Claimed | Answer], list[bool]]:
+    ) -> tuple[Mapping[int, Claimed | Answer], list[Hold]]:
         """Finish, and claim by key, in one transaction."""
         if not ids:
             return {}, self.finish(endings)
 
-        def work(link: Any) -> tuple[Mapping[int, Claimed | Answer], list[bool]]:
+        def work(link: Any) -> tuple[Mapping[int, Claimed | Answer], list[Hold]]:
             held = self._end(link, endings) if endings else []
             answers = dict(self._lockable(link, sorted(ids)))
             free = [row_id for row_id, answer in answers.items() if answer is None]
@@ -206,8 +210,8 @@ class SqlStore(Transactions):
         """Give back what a claim in doubt may have taken, to be announced again."""
         jobs = self.tables.jobs
         values = {**rows.FREED, "attempts": jobs.c.attempts - 1, "announced_at": None}
-        ours = jobs.update().where(jobs.c.id.in_(ids) & (jobs.c.claim_token == token)).values(values)
-        return self.write(lambda connection: connection.execute(ours).rowcount)
+        ours = jobs.c.id.in_(ids) & (jobs.c.claim_token == token)
+        return self.write(lambda connection: rows.let_go(connection, jobs, ours, values, self.now()))
 
     def unannounce(self, ids: Sequence[int], stamp: datetime) -> int:
         """Let unclaimed rows that still have ``stamp`` be announced again; return how many."""
@@ -290,7 +294,7 @@ class SqlStore(Transactions):
                 break
         return picked
 
-    def _end(self, link: Any, endings: Sequence[Ending]) -> list[bool]:
+    def _end(self, link: Any, endings: Sequence[Ending]) -> list[Hold]:
         if not endings:
             return []
         by_token: defaultdict[int, list[int]] = defaultdict(list)
@@ -301,8 +305,15 @@ class SqlStore(Transactions):
         for token, ids in by_token.items():
             deleted |= self._delete(link, token, sorted(ids))
         return [
-            ending.id in deleted if isinstance(ending, Delete) else self._release(link, ending) for ending in endings
+            Hold(ending.id in deleted) if isinstance(ending, Delete) else self._let_go(link, ending)
+            for ending in endings
         ]
+
+    def _let_go(self, link: Any, release: Release) -> Hold:
+        # in this order: who cancels a row in between finds one that waits again
+        if self._release(link, release):
+            return Hold.OURS
+        return Hold.CANCELLED if self._fail_cancelled(link, release) else Hold.LOST
 
     def _insert_in(self, connection: Connection, jobs: Sequence[NewJob], fresh: set[str]) -> list[Inserted]:
         if fresh:

@@ -30,6 +30,7 @@ from tomqueue.store.statements import (
     answer,
     claimed,
     delay_of,
+    fail_cancelled,
     not_migrated,
 )
 
@@ -211,7 +212,7 @@ class SqliteStore(SqlStore):
             " run_at = coalesce(?, run_at), failed_at = ?, parked_at = ?,"
             " announced_at = CASE WHEN ? THEN announced_at END,"
             " crashes = CASE WHEN ? THEN crashes ELSE 0 END, suspect = (suspect AND ?),"
-            " last_error = coalesce(?, last_error) WHERE id = ? AND claim_token = ?",
+            " last_error = coalesce(?, last_error) WHERE id = ? AND claim_token = ? AND cancelled_at IS NULL",
             (
                 release.attempts,
                 release.parks,
@@ -228,6 +229,10 @@ class SqliteStore(SqlStore):
             ),
         )
         return changed.rowcount == 1
+
+    def _fail_cancelled(self, link: sqlite3.Connection, release: Release) -> bool:
+        statement = fail_cancelled(self.jobs, str(now_micros()), "?")
+        return link.execute(statement, (release.attempts, release.id, release.token)).rowcount == 1
 
     # Announce -----------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ __all__ = [
     "answer",
     "claimed",
     "delay_of",
+    "fail_cancelled",
     "not_migrated",
 ]
 
@@ -84,6 +85,14 @@ def answer(failed: object, locked: object, held: object, parked: object, *, due:
         (Answer.NOT_DUE, not due),
     )
     return next(reason for reason, applies in reasons if applies)
+
+
+def fail_cancelled(jobs: str, now: str, mark: str) -> str:
+    """Return the statement that fails a claimed row which a person has cancelled; its values: attempts, id, token."""
+    return (
+        f"UPDATE {jobs} SET {FREE}, attempts = {mark}, updated_at = {now}, failed_at = {now}, announced_at = NULL,"
+        f" parked_at = NULL WHERE id = {mark} AND claim_token = {mark} AND cancelled_at IS NOT NULL"
+    )
 
 
 def delay_of(job: NewJob) -> timedelta | None:

@@ -177,6 +177,10 @@ class Board:
         self._words[at + DEADLINE] = int(min(deadline * 1e6, FOREVER))
         self._words[at + ATTEMPTS_LEFT] = attempts_left
 
+    def cut(self, slot: int, deadline: float) -> None:
+        """Write that the time of a job ends sooner than its definition says."""
+        self._words[SLOTS_AT + slot * SLOT_WORDS + DEADLINE] = int(deadline * 1e6)
+
     def stop(self, slot: int) -> None:
         """Write that a slot runs nothing."""
         self._words[SLOTS_AT + slot * SLOT_WORDS] = 0

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from tomqueue.crash_points import reached
-from tomqueue.errors import ClaimLost, Discard, Parked, Verdict
+from tomqueue.errors import ClaimLost, Discard, JobCancelled, Parked, Verdict
 from tomqueue.events import Events
 from tomqueue.job import Claimed
 from tomqueue.reporting import Reporting
@@ -18,6 +18,11 @@ from tomqueue.worker.finish import Policy, Settled, settle
 from tomqueue.worker.hooks import call_hook
 
 __all__ = ["Claim"]
+
+FINAL = {"job.failed", "job.cancelled"}
+"""Events after which the job does not run again."""
+CUT_SHORT = {"job.interrupted", "job.cancelled"}
+"""Events of jobs that are not to blame for their end."""
 
 
 class Claim:
@@ -90,13 +95,14 @@ class Claim:
 
     def _ended(self, attempt: Attempt, error: BaseException) -> None:
         settled = self._settled(attempt, error)
-        if settled.event == "job.failed":
+        if settled.event in FINAL:
             self._call_failure_hook(attempt)
         self._claims.ended(Ended(job=attempt.job, ending=settled.ending, event=settled.event, error=error))
         self._tell(attempt, error, settled)
 
     def _settled(self, attempt: Attempt, error: BaseException) -> Settled:
-        text = message_of(error) if isinstance(error, Verdict | Parked) else error_text(error)
+        told = isinstance(error, Verdict | Parked | JobCancelled)
+        text = message_of(error) if told else error_text(error)
         try:
             return settle(attempt.job, error, attempt.policy, self._now(), text)
         except Exception as broken:  # noqa: BLE001 - the application's back-off raised, or a delay is no delay
@@ -120,9 +126,9 @@ class Claim:
             cure = f"see `tomqueue explain {job.id}`"
             self._logger.warning("%s is parked: %s; %s", what, type(error).__name__, cure, extra=fields_of(job))
             return
-        if isinstance(error, Verdict) or settled.event == "job.interrupted":
-            event = settled.event.removeprefix("job.")
-            self._logger.info("%s: %s: %s", what, event, message_of(error), extra=fields_of(job))
+        if isinstance(error, Verdict) or settled.event in CUT_SHORT:
+            event, why = settled.event.removeprefix("job."), message_of(error)
+            self._logger.info("%s: %s", what, event if why == event else f"{event}: {why}", extra=fields_of(job))
             return
         again = f"again at {ending.run_at}" if isinstance(ending, Release) and ending.run_at else "failed for good"
         level = logging.ERROR if settled.event == "job.failed" else logging.WARNING

@@ -8,7 +8,7 @@ import logging
 import secrets
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import count
 from operator import itemgetter
 
@@ -151,6 +151,11 @@ class Claims:
             self._running -= 1
             self._suspect_runs = False
 
+    def waiting(self) -> list[Claimed]:
+        """Return the rows that wait for a slot."""
+        with self._lock:
+            return [work.claimed for _, _, work in self._waiting]
+
     def queues(self) -> set[str]:
         """Return the queues of the rows that wait."""
         with self._lock:
@@ -166,10 +171,18 @@ class Claims:
 
         ``take_returned`` has the deliveries to requeue, as soon as it is committed.
         """
+        self._give_back(lambda row: queue is None or row.queue == queue)
+
+    def withdraw(self, cancelled: Collection[tuple[int, int]]) -> None:
+        """Give back, as ``give_back`` does, what waits and is cancelled: ids, and the tokens of their claims."""
+        self._give_back(lambda row: (row.id, row.token) in cancelled)
+
+    def _give_back(self, meant: Callable[[Claimed], bool]) -> None:
         with self._lock:
-            gone = [entry for entry in self._waiting if queue is None or entry[2].claimed.queue == queue]
-            self._waiting = [entry for entry in self._waiting if queue is not None and entry[2].claimed.queue != queue]
-            heapq.heapify(self._waiting)
+            gone = [entry for entry in self._waiting if meant(entry[2].claimed)]
+            if gone:
+                self._waiting = [entry for entry in self._waiting if not meant(entry[2].claimed)]
+                heapq.heapify(self._waiting)
         for _, _, work in sorted(gone, key=itemgetter(0, 1)):
             self.put_back(work)
         if gone:

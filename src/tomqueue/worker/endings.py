@@ -12,7 +12,7 @@ from tomqueue.errors import OutcomeUnknown, StoreError, StoreUnavailable
 from tomqueue.events import Events
 from tomqueue.job import Claimed
 from tomqueue.service import boot_time
-from tomqueue.store.base import Ending, Release, Store
+from tomqueue.store.base import Ending, Hold, Release, Store
 from tomqueue.transport.base import Delivery
 
 __all__ = ["Ended", "Endings"]
@@ -89,7 +89,7 @@ class Endings:
         with self._lock:
             self._waiting = [*again, *self._waiting]
 
-    def settled(self, ended: Sequence[Ended], held: Sequence[bool]) -> None:
+    def settled(self, ended: Sequence[Ended], held: Sequence[Hold]) -> None:
         """Take note of what was committed; ``held`` says for each whether its row was still ours."""
         if ended:
             reached("worker.after_finish")
@@ -99,8 +99,11 @@ class Endings:
                 self._returned += deliveries
         ours: list[Ended] = []
         lost: list[Ended] = []
-        for one, is_ours in zip(ended, held, strict=True):
-            (ours if is_ours or one.in_doubt else lost).append(one)
+        for one, hold in zip(ended, held, strict=True):
+            if hold is Hold.CANCELLED:
+                ours.append(replace(one, event="job.cancelled"))
+            else:
+                (ours if hold or one.in_doubt else lost).append(one)
         self.tell(ours)
         for one in lost:
             self._logger.warning("job %d: this worker lost its claim; its outcome changed nothing", one.job.id)

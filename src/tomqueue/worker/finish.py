@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from tomqueue.errors import Discard, Interruption, JobInterrupted, Parked, Retry, Snooze
+from tomqueue.errors import Discard, Interruption, JobCancelled, JobInterrupted, Parked, Retry, Snooze
 from tomqueue.job import Claimed
 from tomqueue.store.base import Delete, Ending, Release
 
@@ -65,6 +65,10 @@ def settle(job: Claimed, error: BaseException | None, policy: Policy, now: datet
         )  # fmt: skip
     if isinstance(error, JobInterrupted):
         return Settled(given_back(job, keep_place=policy.keep_place), "job.interrupted")
+    if isinstance(error, JobCancelled):  # kept whatever the policy says: a person did that, and may look for it
+        return Settled(
+            Release(id=job.id, token=job.token, attempts=job.attempts, failed=True, last_error=text), "job.cancelled"
+        )
     if isinstance(error, Snooze):
         later = now + seconds(error.delay)
         return Settled(Release(id=job.id, token=job.token, attempts=refunded, run_at=later), "job.snoozed")

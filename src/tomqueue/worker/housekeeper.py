@@ -11,6 +11,7 @@ from tomqueue.service import Repeating, boot_time
 from tomqueue.store.catalog import Catalog, StatsRow
 from tomqueue.worker.batch import BatchSize
 from tomqueue.worker.board import Board
+from tomqueue.worker.cancels import Cancels
 from tomqueue.worker.claims import Claims
 from tomqueue.worker.clock import DatabaseClock
 from tomqueue.worker.intake import Intake
@@ -37,7 +38,7 @@ COLUMNS = {"job.finished": "finished", "job.retried": "retried", "job.failed": "
 
 
 class Housekeeper:
-    """Flushes endings, gives back what lies too long, interrupts what runs too long, keeps counters and the clock.
+    """Flushes endings, gives back what lies too long, interrupts what is to end, keeps counters and the clock.
 
     ``orphaned`` says whether the supervisor is gone; ``drain`` lets no further job start (it is called again and
     again once the board says so); ``die`` ends the process at once.
@@ -63,6 +64,7 @@ class Housekeeper:
     ) -> None:
         self._slots = slots
         self._claims = claims
+        self._cancels = Cancels(slots, claims, catalog)
         self._intake = intake
         self._queues = queues
         self._catalog = catalog
@@ -119,6 +121,7 @@ class Housekeeper:
         self._claims.flush(FLUSH_AFTER)
         self._intake.requeue_returned()
         self._claims.resolve_doubts()
+        self._cancels.look()
         self._queues.refresh()
         if boot_time() - self._seldom_at > self._every:
             self._seldom_at = boot_time()

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from tomqueue.errors import Interruption
+from tomqueue.errors import Interruption, JobCancelled
 from tomqueue.service import boot_time
 from tomqueue.worker.board import Board
 
@@ -84,6 +84,9 @@ class Slot:
             if not self._armed or self.job is not job or self.pending is not None:
                 return False
             self.pending = interruption
+            if interruption is JobCancelled:  # its time is over: after the grace time the supervisor kills it
+                self.deadline = boot_time()
+                self.board.cut(self.index, self.deadline)
             self._interrupter(self, interruption)
         return True
 

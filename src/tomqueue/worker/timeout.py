@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tomqueue.errors import Interruption, JobInterrupted, JobTimeout
+from tomqueue.errors import Interruption, JobCancelled, JobInterrupted, JobTimeout
 from tomqueue.worker.attempt import Attempt
 
 __all__ = ["Timeout"]
@@ -45,6 +45,8 @@ def explanation(interruption: Interruption, limit: float) -> str:
     """Return why a job was interrupted."""
     if isinstance(interruption, JobTimeout):
         return f"ran longer than its max_run_time of {limit:g} s"
+    if isinstance(interruption, JobCancelled):
+        return "cancelled"
     if isinstance(interruption, JobInterrupted):
         return "the worker is shutting down and the grace time is over"
     return "interrupted"

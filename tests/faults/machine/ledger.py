@@ -126,6 +126,8 @@ def check_row(row: Any) -> None:
     assert row.attempts >= (row.locked_by is not None), f"refunded twice: {row}"
     assert row.crashes <= MAX_CRASHES, f"crashed too often: {row}"
     assert row.priority in PRIORITIES
+    may_run = row.locked_by is None and row.failed_at is None
+    assert row.cancelled_at is None or not may_run, f"cancelled, and may run again: {row}"
 
 
 def is_free(row: Any, now: Any) -> bool:

@@ -19,7 +19,7 @@ from tests.faults.machine.ledger import Ledger, number_of
 from tests.faults.machine.process import Command, Process
 from tests.faults.machine.store import open_copy
 from tomqueue import JobContext, TomQueue
-from tomqueue.store.base import Delete, Release
+from tomqueue.store.base import Delete, Hold, Release
 from tomqueue.store.leases import Fate, Freed, Leases
 from tomqueue.worker.tools import Tools
 
@@ -160,8 +160,8 @@ class World:
         """Let an owner that lost its claim do whatever it can; check that nothing changes."""
         before = self.ledger.rows()
         store = self.store
-        assert store.finish([Delete(job, token)]) == [False]
-        assert store.finish([Release(id=job, token=token, attempts=0, failed=True)]) == [False]
+        assert store.finish([Delete(job, token)]) == [Hold.LOST]
+        assert store.finish([Release(id=job, token=token, attempts=0, failed=True)]) == [Hold.LOST]
         assert store.undo([job], token) == 0
         with store.writing() as connection:
             assert not store.finish_in(connection, Delete(job, token))

@@ -136,3 +136,17 @@ def test_no_such_job_is_exit_code_3(cli: Any, tq: TomQueue) -> None:
     assert tq.jobs.list() == []
     cli("explain", "99", code=3)
     assert cli.stderr == "tomqueue: no job has id 99: it finished, was deleted, or never existed\n"
+
+
+def test_a_cancelled_job_says_so(cli: Any, tq: TomQueue, job: int, lease: Callable[..., None]) -> None:
+    """While its worker has still to stop it, and once it has failed by that."""
+    lease(5)
+    change(tq, job, locked_by=5, locked_at=tq.tools().store.now(), claim_token=1)
+    tq.jobs.cancel(job)
+    found = findings(cli, job)
+    assert [*found] == ["cancel_requested", "running"]
+    assert "its worker interrupts it, and it will not run again" in found["cancel_requested"]
+    change(tq, job, locked_by=None, locked_at=None, claim_token=None, failed_at=tq.tools().store.now())
+    found = findings(cli, job)
+    assert [*found] == ["cancelled"]
+    assert f"`tomqueue jobs retry {job}`" in found["cancelled"]

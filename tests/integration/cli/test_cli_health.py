@@ -102,7 +102,7 @@ def test_a_queue_that_nobody_used_is_not_found(cli: Any, resize: Any) -> None:
 
 
 def test_workers_are_listed_with_what_they_have(
-    cli: Any, tq: TomQueue, resize: Any, lease: Callable[..., None]
+    cli: Any, tq: TomQueue, resize: Any, lease: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Claimed jobs stand beside their worker; a lease that is over says so."""
     assert cli("workers") == "no workers: start some with `tomqueue run`\n"
@@ -120,6 +120,10 @@ def test_workers_are_listed_with_what_they_have(
     assert [job["id"] for job in found[0]["jobs"]] == [1, 2, 3, 4, 5]
     assert found[0]["queues"] == ["default", "mailers"]
     assert found[1]["jobs"] == []
+    tq.jobs.cancel(2)
+    monkeypatch.setenv("COLUMNS", "200")
+    assert "5 jobs: cancelled: 2 resize, 1 resize, 3 resize, …" in cli("workers")
+    assert [job["cancelled_at"] is None for job in cli.json("workers")[0]["jobs"]] == [True, False, True, True, True]
 
 
 def test_stats_tell_what_was_done(cli: Any, tq: TomQueue, resize: Any) -> None:

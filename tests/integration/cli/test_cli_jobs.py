@@ -142,7 +142,8 @@ def test_what_cannot_be_changed_is_told_and_the_others_are_changed(cli: Any, tq:
     """No such job is exit code 3, a job that runs is 1; neither keeps the other ids from their turn."""
     running, ready = put(tq, "resize", state=State.RUNNING), put(tq, "resize")
     assert cli("jobs", "delete", str(running), code=1) == ""
-    assert cli.stderr == f"tomqueue: job {running} is running and cannot be deleted: wait until it has ended\n"
+    reason = f"job {running} is running and cannot be deleted: wait until it has ended, or cancel it first"
+    assert cli.stderr == f"tomqueue: {reason}\n"
     assert cli("jobs", "cancel", "99", str(ready), code=3) == f"cancelled job {ready}\n"
     assert "no job has id 99" in cli.stderr
     answer = cli.json("jobs", "retry", "99", code=3)
@@ -174,6 +175,44 @@ def test_many_are_changed_in_pieces(cli: Any, tq: TomQueue) -> None:
     assert cli("jobs", "retry", "--all", "--yes") == "retried 0 jobs\n"
 
 
+def test_a_running_job_is_cancelled_by_its_worker(cli: Any, tq: TomQueue) -> None:
+    """The command says that this takes a moment; of many only where running ones are named."""
+    running, ready, other = put(tq, "resize", state=State.RUNNING), put(tq, "resize"), put(tq, "send")
+    note = "is interrupted within about a second"
+    assert cli("jobs", "cancel", str(running)) == f"cancelled job {running}: it runs, and {note}\n"
+    assert cli.json("jobs", "cancel", str(running), str(ready)) == {
+        "cancelled": 2, "ids": [running, ready], "running": [running], "refused": [],
+    }  # fmt: skip
+    assert cli("jobs", "cancel", "--all", "--yes") == "cancelled 1 job\n"
+    assert cli("jobs", "cancel", "--all", "--running", "--yes") == f"cancelled 1 job: what runs {note}\n"
+    assert tq.jobs.get(running).state is State.RUNNING
+    assert tq.jobs.get(other).state is State.FAILED
+    assert re.search(r"cancel asked for +.*UTC", cli("jobs", "show", str(running)))
+    assert re.search(r"cancelled at +.*UTC", cli("jobs", "show", str(ready)))
+
+
+def test_waiting_jobs_are_edited(cli: Any, tq: TomQueue) -> None:
+    """By ids or by what options mean; the answer says to what."""
+    one, two = put(tq, "resize"), put(tq, "resize")
+    assert cli("jobs", "reprioritise", str(one), "--to", "high") == f"reprioritised job {one} to high\n"
+    assert cli("jobs", "move", str(one), "--to", "images") == f"moved job {one} to images\n"
+    assert cli("jobs", "reschedule", str(one), "--in", "1h") == f"rescheduled job {one} in 1 h\n"
+    job = tq.jobs.get(one)
+    assert (job.priority, job.queue, job.state) == (Priority.HIGH, "images", State.SCHEDULED)
+    at = cli("jobs", "reschedule", str(one), "--at", "2999-01-31T09:00+01:00")
+    assert at == f"rescheduled job {one} to 2999-01-31 08:00:00 UTC\n"
+    assert cli.json("jobs", "move", str(two), "99", "--to", "images", code=3) == {
+        "moved": 1, "ids": [two],
+        "refused": [{"id": 99, "reason": "no job has id 99: it finished, was deleted, or never existed"}],
+    }  # fmt: skip
+    cli("jobs", "reprioritise", "--all", "--queue", "images", "--to", "bulk", code=1, answer="n\n")
+    assert "reprioritise 2 jobs in queue images to bulk (held or parked or scheduled or ready)? [y/N]" in cli.stderr
+    every = ("--all", "--queue", "images", "--yes")
+    assert cli("jobs", "reprioritise", *every, "--to", "bulk") == "reprioritised 2 jobs to bulk\n"
+    assert cli.json("jobs", "reschedule", *every, "--in", "0s") == {"rescheduled": 2}
+    assert cli("queues", "pause", "images").startswith("paused")
+
+
 def test_retrying_all_means_the_failed_ones(cli: Any, tq: TomQueue, in_each_state: dict[State, int]) -> None:
     """What waits for its time keeps it, unless it is named."""
     assert cli.json("jobs", "retry", "--all", "--yes") == {"retried": 1}
@@ -191,6 +230,16 @@ def test_retrying_all_means_the_failed_ones(cli: Any, tq: TomQueue, in_each_stat
         (["delete", "--all", "--running"], "a running job cannot be deleted"),
         (["retry", "--all", "--held"], "a held job cannot be retried"),
         (["cancel", "--all", "--failed"], "a failed job cannot be cancelled"),
+        (["move", "1", "--to", "no/slash"], "queue='no/slash' must match"),
+        (["move", "1"], "Missing option '--to'"),
+        (["reprioritise", "1", "--to", "urgent"], "'urgent' is not one of 'high', 'normal', 'low', 'bulk'"),
+        (["reprioritise", "--all", "--to", "low", "--running"], "a running job cannot be reprioritised"),
+        (["reschedule", "1"], "give the new time by --at or by --in"),
+        (["reschedule", "1", "--in", "1h", "--at", "2999-01-31T09:00Z"], "give the new time by --at or by --in"),
+        (["reschedule", "1", "--at", "2999-01-31T09:00"], "has no time zone: write 2999-01-31T09:00Z for UTC"),
+        (["reschedule", "1", "--at", "tomorrow"], "'tomorrow' is no time: write 2027-01-31T09:00+01:00"),
+        (["reschedule", "1", "--at", "9999-01-31T09:00Z"], "is out of range"),
+        (["reschedule", "--all", "--failed", "--in", "1h"], "a failed job cannot be rescheduled"),
         (["retry", "one"], "'one' is not a valid integer"),
         (["show", "99999999999999999999"], "is not in the range"),
         (["list", "--failed", "--parked"], "a job has one state"),

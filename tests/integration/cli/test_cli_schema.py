@@ -10,9 +10,9 @@ from tomqueue.cli.commands.schema import told
 
 def test_migrate_makes_the_tables_once(cli: Any) -> None:
     """It says what it did, and that there is nothing left to do."""
-    assert cli("migrate").endswith("jobs.db: created the tables (version 1)\n")
-    assert cli("migrate").endswith("jobs.db: nothing to do, the tables have version 1\n")
-    assert cli.json("migrate")["to"] == 1
+    assert cli("migrate").endswith("jobs.db: created the tables (version 2)\n")
+    assert cli("migrate").endswith("jobs.db: nothing to do, the tables have version 2\n")
+    assert cli.json("migrate")["to"] == 2
     assert cli("jobs", "list") == "no such jobs\n"
 
 
@@ -23,7 +23,7 @@ def test_the_sql_of_a_migration_makes_the_same_tables(cli: Any) -> None:
     connection = sqlite3.connect(cli.folder / "jobs.db")
     connection.executescript(sql)
     connection.close()
-    assert cli.json("migrate")["from"] == 1
+    assert cli.json("migrate")["from"] == 2
     assert cli("queues", "list").startswith("no queues")
 
 

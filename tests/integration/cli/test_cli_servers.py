@@ -19,7 +19,7 @@ def test_a_server_is_looked_at_and_changed_as_a_file_is(cli: Any, server: str, r
     assert "run `tomqueue migrate`" in run("check", code=1)
     run("jobs", "list", code=1)
     assert "tomqueue migrate" in cli.stderr
-    assert run("migrate").endswith("created the tables (version 1)\n")
+    assert run("migrate").endswith("created the tables (version 2)\n")
     tq = TomQueue(url)
     resize = tq.job(name="resize")(lambda path: None)
     ids = [resize.enqueue(path).id for path in ("cat.png", "dog.png")]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import wraps
 from typing import Any
 
 import click
@@ -10,13 +11,14 @@ from tomqueue.cli.commands.filters import JOB_ID, described, filtered
 from tomqueue.cli.output import print_json, progress
 from tomqueue.cli.target import Target
 from tomqueue.errors import JobNotFound, JobStateError
-from tomqueue.job import State
+from tomqueue.job import Job, State
 from tomqueue.store.catalog import Catalog, Filter
 
-__all__ = ["DELETE", "bulk_commands", "change_all"]
+__all__ = ["DELETE", "WAITING", "Action", "Chosen", "bulk_commands", "carry_out", "change_all", "choosing"]
 
 WAITING = (State.HELD, State.PARKED, State.SCHEDULED, State.READY)
 REFUSED, NOT_FOUND = 1, 3
+INTERRUPTED = "is interrupted within about a second"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,8 @@ class Action:
     allowed: tuple[State, ...]
     without_state: tuple[State, ...]
     """The states that ``--all`` means where none is named."""
+    to: str = ""
+    """What it changes them to, for messages."""
 
 
 RETRY = Action(
@@ -45,10 +49,11 @@ RETRY = Action(
 CANCEL = Action(
     verb="cancel",
     done="cancelled",
-    help="Take waiting jobs out of their queues; they are kept as failed and can be retried.",
+    help="Take waiting jobs out of their queues, and interrupt those that run (by id, or --all --running); they are"
+    " kept as failed and can be retried.",
     one=Catalog.cancel,
     many=lambda catalog, ids, which: catalog.cancel_all(ids, which=which),
-    allowed=WAITING,
+    allowed=(*WAITING, State.RUNNING),
     without_state=WAITING,
 )
 DELETE = Action(
@@ -62,6 +67,17 @@ DELETE = Action(
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """Which jobs a command line means, and how it is to be answered."""
+
+    ids: Sequence[int]
+    every: bool
+    which: Filter
+    yes: bool
+    as_json: bool
+
+
 def bulk_commands() -> list[click.Command]:
     """Return the commands ``retry``, ``cancel`` and ``delete``."""
     return [command_of(action) for action in (RETRY, CANCEL, DELETE)]
@@ -71,46 +87,71 @@ def command_of(action: Action) -> click.Command:
     """Return the command of an action."""
 
     @click.command(action.verb, help=action.help)
+    @choosing
+    @click.pass_obj
+    def change(target: Target, *, chosen: Chosen) -> None:
+        carry_out(target, action, chosen)
+
+    return change
+
+
+def choosing(function: Callable[..., None]) -> Callable[..., None]:
+    """Give ``function`` the arguments and options that say which jobs are meant, as one argument ``chosen``."""
+
     @click.argument("ids", nargs=-1, type=JOB_ID, metavar="[ID]...")
     @click.option("--all", "every", is_flag=True, help="All jobs that the options below mean, after a confirmation.")
     @filtered
     @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-    @click.pass_obj
-    def change(target: Target, ids: Sequence[int], *, every: bool, which: Filter, yes: bool, as_json: bool) -> None:
-        if every:
-            if ids:
-                raise click.UsageError("ids and --all are both given: give one of them")
-            change_all(target, action, which, yes=yes, as_json=as_json)
-            return
-        if not ids or which != Filter():
-            raise click.UsageError(f"name the ids of the jobs to {action.verb}, or say --all for what the options mean")
-        change_each(target, action, ids, as_json=as_json)
+    @wraps(function)
+    def with_choice(
+        *arguments: Any, ids: Sequence[int], every: bool, which: Filter, yes: bool, as_json: bool, **options: Any
+    ) -> None:
+        chosen = Chosen(ids=ids, every=every, which=which, yes=yes, as_json=as_json)
+        function(*arguments, chosen=chosen, **options)
 
-    return change
+    return with_choice
+
+
+def carry_out(target: Target, action: Action, chosen: Chosen) -> None:
+    """Change the jobs that are named, or all that a filter means."""
+    if chosen.every:
+        if chosen.ids:
+            raise click.UsageError("ids and --all are both given: give one of them")
+        change_all(target, action, chosen.which, yes=chosen.yes, as_json=chosen.as_json)
+        return
+    if not chosen.ids or chosen.which != Filter():
+        raise click.UsageError(f"name the ids of the jobs to {action.verb}, or say --all for what the options mean")
+    change_each(target, action, chosen.ids, as_json=chosen.as_json)
 
 
 def change_each(target: Target, action: Action, ids: Sequence[int], *, as_json: bool) -> None:
     """Change the jobs that are named; those that cannot be are told of, and decide the exit code."""
-    done: list[int] = []
+    done: dict[int, object] = {}
     refused: dict[int, JobNotFound | JobStateError] = {}
     for job_id in dict.fromkeys(ids):
         try:
-            action.one(target.catalog, job_id)
-            done.append(job_id)
+            done[job_id] = action.one(target.catalog, job_id)
         except (JobNotFound, JobStateError) as reason:
             refused[job_id] = reason
     if as_json:
         reasons = [{"id": job_id, "reason": str(error)} for job_id, error in refused.items()]
-        print_json({action.done: len(done), "ids": done, "refused": reasons})
+        running = {"running": [job_id for job_id, job in done.items() if runs(job)]} if action is CANCEL else {}
+        print_json({action.done: len(done), "ids": list(done), **running, "refused": reasons})
     else:
-        for job_id in done:
-            click.echo(f"{action.done} job {job_id}")
+        for job_id, job in done.items():
+            note = f": it runs, and {INTERRUPTED}" if action is CANCEL and runs(job) else ""
+            click.echo(f"{action.done} job {job_id}{action.to}{note}")
         for error in refused.values():
             click.echo(f"tomqueue: {error}", err=True)
     if refused:
         missing = any(isinstance(error, JobNotFound) for error in refused.values())
         click.get_current_context().exit(NOT_FOUND if missing else REFUSED)
+
+
+def runs(job: object) -> bool:
+    """Say whether a job that was changed has a worker that must be told of it."""
+    return isinstance(job, Job) and job.state is State.RUNNING
 
 
 def change_all(target: Target, action: Action, which: Filter, *, yes: bool, as_json: bool) -> None:
@@ -120,14 +161,15 @@ def change_all(target: Target, action: Action, which: Filter, *, yes: bool, as_j
     if number and not yes:
         states = " or ".join(str(part.state) for part in parts)
         jobs = "job" if number == 1 else "jobs"
-        question = f"{action.verb} {number:,} {jobs}{described(which)} ({states})?"
+        question = f"{action.verb} {number:,} {jobs}{described(which)}{action.to} ({states})?"
         click.confirm(question, abort=True, err=True)
     done = change_parts(target.catalog, action, parts, number) if number else 0
     answer: dict[str, Any] = {action.done: done}
     if as_json:
         print_json(answer)
     else:
-        click.echo(f"{action.done} {done:,} {'job' if done == 1 else 'jobs'}")
+        note = f": what runs {INTERRUPTED}" if done and which.state is State.RUNNING else ""
+        click.echo(f"{action.done} {done:,} {'job' if done == 1 else 'jobs'}{action.to}{note}")
 
 
 def parts_of(action: Action, which: Filter) -> list[Filter]:
@@ -139,11 +181,16 @@ def parts_of(action: Action, which: Filter) -> list[Filter]:
 
 
 def change_parts(catalog: Catalog, action: Action, parts: Sequence[Filter], number: int) -> int:
-    """Change what the filters mean; return how many jobs that were."""
-    done = 0
+    """Change what the filters mean; return how many jobs that were.
+
+    No job twice: another time may bring it from the state of one part to that of the next.
+    """
+    done, seen = 0, set[int]()
     with progress(number, action.verb) as advance:
         for part in parts:
-            for ids in catalog.pieces(part):
+            for piece in catalog.pieces(part):
+                ids = [job_id for job_id in piece if job_id not in seen]
+                seen.update(ids if len(parts) > 1 else ())
                 done += action.many(catalog, ids, part)
                 advance(len(ids))
     return done

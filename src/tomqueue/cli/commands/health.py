@@ -95,10 +95,11 @@ def lease(worker: WorkerRow, now: datetime) -> str:
 
 
 def has(claimed: list[Job]) -> str:
-    """Name the first jobs of a worker, and count them."""
+    """Name the first jobs of a worker, those before all that it is to stop, and count them."""
     if not claimed:
         return "nothing"
-    named = ", ".join(f"{job.id} {job.name}" for job in claimed[:NAMED])
+    first = sorted(claimed, key=lambda job: job.cancelled_at is None)[:NAMED]
+    named = ", ".join(f"{'cancelled: ' if job.cancelled_at else ''}{job.id} {job.name}" for job in first)
     return named if len(claimed) <= NAMED else f"{len(claimed)} jobs: {named}, …"
 
 
@@ -113,7 +114,10 @@ def worker_fields(worker: WorkerRow, claimed: list[Job]) -> dict[str, Any]:
         "supervisor": worker.supervisor,
         "started_at": worker.started_at,
         "expires_at": worker.expires_at,
-        "jobs": [{"id": job.id, "name": job.name, "locked_at": job.locked_at} for job in claimed],
+        "jobs": [
+            {"id": job.id, "name": job.name, "locked_at": job.locked_at, "cancelled_at": job.cancelled_at}
+            for job in claimed
+        ],
     }
 
 

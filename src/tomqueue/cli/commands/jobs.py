@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from tomqueue.cli.commands.bulk import DELETE, bulk_commands, change_all
+from tomqueue.cli.commands.edits import edit_commands
 from tomqueue.cli.commands.filters import JOB_ID, filtered
 from tomqueue.cli.output import Column, print_json, print_json_array, print_pairs, print_table
 from tomqueue.cli.target import Target
@@ -33,10 +34,10 @@ FAILED_COLUMNS = (
 
 @click.group()
 def jobs() -> None:
-    """Look at jobs, retry, cancel and delete them."""
+    """Look at jobs, retry, cancel, edit and delete them."""
 
 
-for change in bulk_commands():
+for change in (*bulk_commands(), *edit_commands()):
     jobs.add_command(change)
 
 
@@ -134,7 +135,7 @@ def described(job: Job, now: datetime) -> Iterator[tuple[str, str]]:
     for name, value in fields(job).items():
         if name in {"arguments", "last_error"} or not value:
             continue
-        label = name.replace("_", " ")
+        label = "cancel asked for" if name == "cancelled_at" and job.state is State.RUNNING else name.replace("_", " ")
         yield label, when(value, now) if isinstance(value, datetime) else str(value)
     yield "arguments", pretty(job)
     if job.last_error:
