@@ -36,4 +36,6 @@ class Drafts:
             max_attempts=said.max_attempts,
             expires=None if expires is None else seconds_of(expires),
             instance=prepared.instance,
+            tick=prepared.tick,
+            meta=None if prepared.tick is None else prepared.tick.meta,
         )
