@@ -269,4 +269,12 @@ def test_meta_that_tells_of_no_tick_is_left_alone(meta: str | None) -> None:
     """Rows are data: layers write there what they like."""
     assert Tick.of_meta(meta) is None
     tick = Tick(schedule="report", at=NOON)
-    assert Tick.of_meta(tick.meta) == tick
+    assert Tick.of_meta(tick.within(None)) == tick
+
+
+def test_a_tick_stands_beside_what_a_layer_wrote() -> None:
+    """Unless that is no JSON object: it is the layer's."""
+    tick = Tick(schedule="report", at=NOON)
+    assert tick.within('{"tenant":"acme"}') == '{"tenant":"acme","schedule":"report","tick":"2026-06-01T12:00:00Z"}'
+    assert Tick.of_meta(tick.within('{"tenant":"acme"}')) == tick
+    assert tick.within("acme") == "acme"

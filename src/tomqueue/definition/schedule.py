@@ -76,10 +76,13 @@ class Tick:
     schedule: str
     at: datetime
 
-    @property
-    def meta(self) -> str:
-        """How the job's row says so."""
-        return msgspec.json.encode({"schedule": self.schedule, "tick": self.at}).decode()
+    def within(self, meta: str | None) -> str:
+        """Return a job's ``meta`` with this in it; one that is no JSON object stays as a layer has written it."""
+        try:
+            theirs = msgspec.json.decode(meta or "{}", type=dict[str, Any])
+        except (ValueError, RecursionError):
+            return meta or ""
+        return msgspec.json.encode({**theirs, "schedule": self.schedule, "tick": self.at}).decode()
 
     @classmethod
     def of_meta(cls, meta: str | None) -> "Tick | None":
@@ -92,7 +95,7 @@ class Tick:
 
 
 class Told(msgspec.Struct):
-    """What ``Tick.meta`` writes."""
+    """What ``Tick.within`` writes."""
 
     schedule: str
     tick: datetime

@@ -37,5 +37,4 @@ class Drafts:
             expires=None if expires is None else seconds_of(expires),
             instance=prepared.instance,
             tick=prepared.tick,
-            meta=None if prepared.tick is None else prepared.tick.meta,
         )

@@ -30,7 +30,7 @@ class Draft:
     instance: object | None = None
     """The object itself when the job is a class."""
     tick: Tick | None = None
-    """What a periodic job is enqueued for; its ``meta`` says so."""
+    """What a periodic job is enqueued for; Persist writes it into ``meta``, beside what is there."""
     job: Job | None = None
     """The enqueued job; filled by Persist."""
 
