@@ -34,6 +34,7 @@ from tomqueue.jobs import Jobs
 from tomqueue.parts import Parts
 from tomqueue.priority import Priority, priority_of
 from tomqueue.reporting import ExceptionReporter, Reporting
+from tomqueue.schedules import Schedules
 from tomqueue.settings import Settings, read_settings
 from tomqueue.stack import Insertions
 from tomqueue.store.sql import SqlStore
@@ -152,6 +153,11 @@ class TomQueue:
         )  # fmt: skip
 
     @property
+    def schedules(self) -> Schedules:
+        """Look at periodic jobs, run, pause and resume them."""
+        return Schedules(lambda: self._parts.store, self.registry, self._enqueuing)
+
+    @property
     def logger(self) -> logging.Logger:
         """Where TomQueue logs; default is the logger ``tomqueue``."""
         return self._reporting.logger
@@ -185,6 +191,7 @@ class TomQueue:
             logger=self.logger,
             reporting=self._reporting,
             layers=self.worker_layers,
+            enqueue_many=self._enqueuing.enqueue_many,
         )
 
     def supervisor_settings(self) -> Settings:
@@ -220,6 +227,8 @@ class TomQueue:
             return self._enqueue_stack
 
     def _is_delayed(self, draft: Draft) -> bool:
+        if draft.tick is not None:
+            return True  # a worker enqueues it, or a person who does not want to run it here
         return self.delay_jobs(draft) if callable(self.delay_jobs) else self.delay_jobs
 
     def _run_inline(self, draft: Draft) -> Job:

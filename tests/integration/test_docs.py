@@ -26,7 +26,7 @@ PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 FENCE = re.compile(r"^(?P<mark><!-- run -->\n)?```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# (?P<name>[\w/]+\.py)(?P<continued> \(continued\))?\n")
 CODE_SPAN = re.compile(r"`(tomqueue [^`]+)`")
-ENDLESS = {"run", "work"}
+ENDLESS = {"tomqueue run", "tomqueue work"}
 """Commands that end only when they are told to: their options are parsed, and they are not started."""
 
 
@@ -95,7 +95,7 @@ def run_commands(folder: Path, text: str) -> None:
     """Run the commands of a block that end by themselves; they write what is printed below them."""
     wrote = ""
     for args in commands_in(text):
-        if command_of(args).command.name not in ENDLESS:
+        if command_of(args).command_path not in ENDLESS:
             wrote += run(folder, "-m", "tomqueue", *args)
     for line in text.splitlines():
         assert line.startswith("$ ") or line in wrote, f"nothing wrote {line!r}:\n{wrote}"

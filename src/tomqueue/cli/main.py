@@ -13,6 +13,7 @@ from tomqueue.cli.commands.jobs import clear, jobs
 from tomqueue.cli.commands.queues import queues
 from tomqueue.cli.commands.republish import republish
 from tomqueue.cli.commands.run import run_commands
+from tomqueue.cli.commands.schedules import schedules
 from tomqueue.cli.commands.schema import migrate
 from tomqueue.cli.logs import configure_logs
 from tomqueue.cli.output import one_line
@@ -24,7 +25,7 @@ __all__ = ["command", "main"]
 
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 FAILED, USAGE, NOT_FOUND = 1, 2, 3
-"""Exit codes beside 0: a check or the command failed; the command line or a setting is wrong; no such job or queue."""
+"""Exit codes beside 0: a check or the command failed; the command line or a setting is wrong; no such thing."""
 
 
 class Failure(click.ClickException):
@@ -112,7 +113,7 @@ def command(ctx: click.Context, app: str | None, database_url: str | None, log_l
     ctx.call_on_close(ctx.obj.close)
 
 
-for one in (migrate, *run_commands, jobs, queues, workers, stats, check, doctor, explain, republish, clear):
+for one in (migrate, *run_commands, jobs, queues, schedules, workers, stats, check, doctor, explain, republish, clear):
     command.add_command(one)
 
 

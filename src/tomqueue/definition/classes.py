@@ -9,6 +9,7 @@ import msgspec
 from tomqueue.definition.inspection import colour_of, name_of, place_of, wants_context
 from tomqueue.definition.options import Options, Overrides
 from tomqueue.definition.prepared import NO_OVERRIDES, Loaded, Prepared
+from tomqueue.definition.schedule import check_needs_nothing, schedule_of
 from tomqueue.errors import ArgumentsError, DefinitionError
 from tomqueue.payload import InstanceCodec, field_names
 
@@ -49,6 +50,9 @@ class ClassDefinition(Generic[T]):
         check_work(self.name, work, given=2 if self.wants_context else 1)
         check_hooks(self.name, job_class)
         self._codec = InstanceCodec.of_class(job_class, self.name)
+        self.schedule = schedule_of(self.name, options)
+        if self.schedule is not None:
+            check_needs_nothing(self.name, job_class)
 
     def __repr__(self) -> str:
         return f"<job {self.name}>"
@@ -61,6 +65,10 @@ class ClassDefinition(Generic[T]):
             )
         payload = self._codec.encode(instance)
         return Prepared(definition=self, payload=payload, overrides=overrides, instance=instance)
+
+    def without_arguments(self) -> Prepared:
+        """Return the instance that a tick enqueues, made at the tick: its defaults are of then."""
+        return self.prepare(self.job_class())
 
     def load(self, payload: str) -> Loaded:
         """Return the instance of a stored payload, ready to run; raises UnreadableArguments."""

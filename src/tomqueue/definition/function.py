@@ -8,6 +8,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, Unpack
 from tomqueue.definition.inspection import colour_of, name_of, place_of, wants_context
 from tomqueue.definition.options import Options, OverrideOptions, Overrides
 from tomqueue.definition.prepared import NO_OVERRIDES, Enqueuer, Loaded, Prepared
+from tomqueue.definition.schedule import check_needs_nothing, schedule_of
 from tomqueue.job import Job
 from tomqueue.payload import ArgumentsCodec
 
@@ -43,6 +44,9 @@ class Definition(Generic[CallP, P, R]):
         options.check(self.name)
         self.is_async = colour_of(self.name, function, options)
         self.wants_context = wants_context(function, context_type)
+        self.schedule = schedule_of(self.name, options)
+        if self.schedule is not None:
+            check_needs_nothing(self.name, function, given=int(self.wants_context))
         self._function = function
         self._enqueuer = enqueuer
         self._codec = ArgumentsCodec.of_function(function, self.name, skip_first=self.wants_context)
@@ -73,6 +77,10 @@ class Definition(Generic[CallP, P, R]):
     def prepared(self, overrides: Overrides, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Prepared:
         """Check a call's arguments and join them with ``overrides``."""
         return Prepared(definition=self, payload=self._codec.encode(args, kwargs), overrides=overrides)
+
+    def without_arguments(self) -> Prepared:
+        """Return the call that a tick enqueues; what has a default takes it when it runs."""
+        return self.prepared(NO_OVERRIDES, (), {})
 
     def load(self, payload: str) -> Loaded:
         """Return the call of a stored payload; raises UnreadableArguments."""

@@ -9,7 +9,7 @@ from tomqueue.errors import DefinitionError, EnqueueError, SettingsError, TomQue
 from tomqueue.priority import Priority
 from tomqueue.settings import check_name
 
-__all__ = ["JobOptions", "Options", "OverrideOptions", "Overrides", "checked_name", "seconds_of"]
+__all__ = ["JobOptions", "Options", "OverrideOptions", "Overrides", "checked_name", "number_problem", "seconds_of"]
 
 MILLISECOND = 0.001
 CENTURY = 100 * 365.25 * 86400.0
@@ -39,6 +39,14 @@ class Options:
     """A job that has not started this long after it was due is failed as expired."""
     atomic: bool = False
     """The job's own database writes and its finish commit in one transaction."""
+    cron: str | None = None
+    """Enqueue it at these times: minute, hour, day of the month, month, day of the week."""
+    timezone: str | None = None
+    """The time zone of ``cron``; None is UTC."""
+    every: float | timedelta | None = None
+    """Enqueue it once in so long, from the first start of a worker that knows it."""
+    misfire: str | None = None
+    """What becomes of ticks that were missed: ``skip``, ``once`` (None) or ``all``."""
 
     def check(self, job_name: str) -> None:
         """Raise DefinitionError that names the job and the first option that cannot work."""
@@ -72,6 +80,10 @@ class JobOptions(TypedDict, total=False):
     jitter: float | None
     expires: float | timedelta | None
     atomic: bool
+    cron: str | None
+    timezone: str | None
+    every: float | timedelta | None
+    misfire: str | None
 
 
 class OverrideOptions(TypedDict, total=False):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tomqueue.definition.options import Options, Overrides
+from tomqueue.definition.schedule import Schedule, Tick
 from tomqueue.job import Job
 
 __all__ = ["NO_OVERRIDES", "Enqueuer", "JobDefinition", "Loaded", "Prepared"]
@@ -41,22 +42,29 @@ class JobDefinition(Protocol):
     wants_context: bool
     place: str
     """Where it is declared, for messages: module and qualified name."""
+    schedule: Schedule | None
+    """When it is enqueued by itself; None for a job that is not periodic."""
 
     def load(self, payload: str) -> Loaded:
         """Return the job of a stored payload; raises UnreadableArguments."""
+
+    def without_arguments(self) -> "Prepared":
+        """Return what a tick enqueues: a call without arguments, or an instance made without any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
     """A call that was checked and can be enqueued, alone or by ``enqueue_many``.
 
-    ``instance`` is the object itself when the job is a class, for its ``enqueue`` hook.
+    ``instance`` is the object itself when the job is a class, for its ``enqueue`` hook. ``tick`` is what a
+    periodic job is enqueued for.
     """
 
     definition: JobDefinition
     payload: str = field(repr=False)
     overrides: Overrides = NO_OVERRIDES
     instance: object | None = None
+    tick: Tick | None = None
 
 
 class Enqueuer(Protocol):

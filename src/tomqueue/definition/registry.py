@@ -5,6 +5,7 @@ from typing import Any
 
 from tomqueue.definition.classes import ClassDefinition
 from tomqueue.definition.prepared import JobDefinition
+from tomqueue.definition.schedule import Schedule
 from tomqueue.errors import DefinitionError, UnknownJob
 
 __all__ = ["Registry"]
@@ -50,6 +51,11 @@ class Registry:
         except KeyError:
             place = f"{job_class.__module__}.{job_class.__qualname__}"
             raise DefinitionError(f"{place} is not declared as a job: put @tq.job above the class") from None
+
+    def schedules(self) -> dict[str, Schedule]:
+        """Return the schedules of the periodic jobs, by their names."""
+        jobs = self._by_name.values()
+        return {job.name: job.schedule for job in jobs if job.schedule is not None}
 
     def names(self) -> list[str]:
         """Return the names of all jobs, sorted."""

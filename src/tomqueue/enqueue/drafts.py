@@ -36,4 +36,5 @@ class Drafts:
             max_attempts=said.max_attempts,
             expires=None if expires is None else seconds_of(expires),
             instance=prepared.instance,
+            tick=prepared.tick,
         )

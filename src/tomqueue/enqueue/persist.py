@@ -46,7 +46,7 @@ class Persist:
             run_at=draft.run_at,
             delay=draft.delay,
             expires_at=expiry(draft),
-            meta=draft.meta,
+            meta=draft.meta if draft.tick is None else draft.tick.within(draft.meta),
         )
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from tomqueue.definition import JobDefinition
+from tomqueue.definition import JobDefinition, Tick
 from tomqueue.job import Job
 from tomqueue.message import Outgoing
 from tomqueue.priority import Priority
@@ -29,6 +29,8 @@ class Draft:
     meta: str | None = None
     instance: object | None = None
     """The object itself when the job is a class."""
+    tick: Tick | None = None
+    """What a periodic job is enqueued for; Persist writes it into ``meta``, beside what is there."""
     job: Job | None = None
     """The enqueued job; filled by Persist."""
 

@@ -26,7 +26,7 @@ from sqlalchemy.types import TypeEngine
 
 __all__ = ["EPOCH", "SCHEMA_VERSION", "UNANNOUNCED", "Instant", "Tables", "from_micros", "tables", "to_micros"]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
@@ -104,6 +104,7 @@ class Tables:
     workers: Table
     queues: Table
     stats: Table
+    schedules: Table
     version: Table
 
 
@@ -120,6 +121,7 @@ def tables(prefix: str, schema: str | None, dialect: str) -> Tables:
         workers_table(f"{prefix}_workers", metadata),
         queues_table(f"{prefix}_queues", metadata),
         stats_table(f"{prefix}_stats", metadata),
+        schedules_table(f"{prefix}_schedules", metadata),
         Table(f"{prefix}_schema", metadata, Column("version", Integer, nullable=False), **INNODB),
     )
 
@@ -240,5 +242,24 @@ def stats_table(name: str, metadata: MetaData) -> Table:
         Column("finished", BigInteger, nullable=False, server_default="0"),
         Column("retried", BigInteger, nullable=False, server_default="0"),
         Column("failed", BigInteger, nullable=False, server_default="0"),
+        **INNODB,
+    )
+
+
+def schedules_table(name: str, metadata: MetaData) -> Table:
+    """Describe the periodic jobs: one row each, so few that a look reads them all."""
+    return Table(
+        name,
+        metadata,
+        Column("name", key(200), primary_key=True),
+        Column("cron", key(200)),
+        Column("timezone", key(200)),
+        Column("every_micros", BigInteger),
+        Column("misfire", key(20), nullable=False),
+        Column("next_run_at", Instant, nullable=False),
+        Column("last_run_at", Instant),
+        Column("paused_at", Instant),
+        Column("declared_at", Instant, nullable=False),
+        Column("seen_at", Instant, nullable=False),
         **INNODB,
     )

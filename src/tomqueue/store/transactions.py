@@ -196,6 +196,10 @@ class Transactions(ABC):
             raise
         return result
 
+    def look(self, work: Callable[[Any], T]) -> T:
+        """Run one reading statement by the driver, on this thread's own connection, for what looks often."""
+        return self._read(work)
+
     def _read(self, work: Callable[[Any], T]) -> T:
         """Run one reading statement by the driver, outside of any transaction."""
         try:

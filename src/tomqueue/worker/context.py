@@ -6,6 +6,7 @@ from contextvars import ContextVar
 from datetime import datetime
 from typing import Any
 
+from tomqueue.definition import Tick
 from tomqueue.errors import DefinitionError
 from tomqueue.job import Claimed
 from tomqueue.priority import Priority
@@ -70,6 +71,12 @@ class JobContext:
     def created_at(self) -> datetime:
         """When it was enqueued; aware, in UTC."""
         return self._job.created_at
+
+    @property
+    def tick(self) -> datetime | None:
+        """The time by its schedule that a periodic job runs for, in UTC; None for any other job."""
+        tick = Tick.of_meta(self._job.meta)
+        return None if tick is None else tick.at
 
     @property
     def log(self) -> "JobLog":

@@ -1,10 +1,13 @@
 """What a worker is built from; made by the application's TomQueue."""
 
 import logging
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from tomqueue.definition import Consumers, Registry
+from tomqueue.definition import Consumers, Prepared, Registry
 from tomqueue.events import Events
+from tomqueue.job import Job
 from tomqueue.reporting import Reporting
 from tomqueue.settings import Settings
 from tomqueue.stack import Insertions
@@ -18,7 +21,11 @@ __all__ = ["Tools"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """The parts of one application that a worker uses. ``reporting`` is where every internal error goes."""
+    """The parts of one application that a worker uses.
+
+    ``reporting`` is where every internal error goes. ``enqueue_many`` enqueues calls, in the transaction of a
+    connection.
+    """
 
     settings: Settings
     store: SqlStore
@@ -31,3 +38,4 @@ class Tools:
     logger: logging.Logger
     reporting: Reporting
     layers: Insertions[Attempt, bool]
+    enqueue_many: Callable[[Iterable[Prepared], Any], list[Job]]

@@ -31,6 +31,7 @@ from tomqueue.worker.messages import Messages
 from tomqueue.worker.policies import Policies
 from tomqueue.worker.pop import Pop
 from tomqueue.worker.queues import Queues
+from tomqueue.worker.scheduler import Scheduler
 from tomqueue.worker.slot import Slot, interrupt_main_thread, interrupt_thread
 from tomqueue.worker.stack import worker_stack
 from tomqueue.worker.timeout import Timeout
@@ -93,6 +94,7 @@ class Worker:
             report=tools.reporting.report, keep_place=keep_place, die=die,
         )  # fmt: skip
         self._intake = self._make_intake(worker)
+        self._scheduler = Scheduler(tools, self._clock.now)
         self._loop = LoopThread()
         self._turn = self._stack(Policies(settings, keep_place=keep_place))
         self._slots: list[Slot] = []
@@ -108,6 +110,7 @@ class Worker:
         Raises StoreError when the last outcomes cannot be committed: their rows stay claimed until the lease ends.
         """
         self._know_queues()
+        self._schedule()
         self._queues.refresh()
         self._unpark()
         self._tools.events.emit("worker.started")
@@ -116,6 +119,7 @@ class Worker:
             self._run_here()
         else:
             self._run_threads()
+        self._scheduler.stop()
         self._messages.close()
         self._settle()
         self._consumer.close()
@@ -182,6 +186,13 @@ class Worker:
                 self._claims.claim(mine[: self._board.room])
         except StoreError as error:  # their back-off ends by itself
             self._tools.reporting.report(error)
+
+    def _schedule(self) -> None:
+        """Begin to enqueue periodic jobs; what ends once nothing is ready enqueues those that are due, and no more."""
+        if self._options.until_idle:
+            self._scheduler.catch_up()
+        else:
+            self._scheduler.start()
 
     def _settle(self) -> None:
         """Give back what did not run and commit what did; try until this process must have ended."""

@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 
 from tomqueue.cli.commands.schema import told
+from tomqueue.store.schema import SCHEMA_VERSION
 
 
 def test_migrate_makes_the_tables_once(cli: Any) -> None:
     """It says what it did, and that there is nothing left to do."""
-    assert cli("migrate").endswith("jobs.db: created the tables (version 2)\n")
-    assert cli("migrate").endswith("jobs.db: nothing to do, the tables have version 2\n")
-    assert cli.json("migrate")["to"] == 2
+    assert cli("migrate").endswith(f"jobs.db: created the tables (version {SCHEMA_VERSION})\n")
+    assert cli("migrate").endswith(f"jobs.db: nothing to do, the tables have version {SCHEMA_VERSION}\n")
+    assert cli.json("migrate")["to"] == SCHEMA_VERSION
     assert cli("jobs", "list") == "no such jobs\n"
 
 
@@ -23,7 +24,7 @@ def test_the_sql_of_a_migration_makes_the_same_tables(cli: Any) -> None:
     connection = sqlite3.connect(cli.folder / "jobs.db")
     connection.executescript(sql)
     connection.close()
-    assert cli.json("migrate")["from"] == 2
+    assert cli.json("migrate")["from"] == SCHEMA_VERSION
     assert cli("queues", "list").startswith("no queues")
 
 

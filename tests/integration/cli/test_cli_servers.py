@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tomqueue import TomQueue
+from tomqueue.store.schema import SCHEMA_VERSION
 
 
 @pytest.mark.parametrize("server", ["postgres_url", "mariadb_url"])
@@ -19,7 +20,7 @@ def test_a_server_is_looked_at_and_changed_as_a_file_is(cli: Any, server: str, r
     assert "run `tomqueue migrate`" in run("check", code=1)
     run("jobs", "list", code=1)
     assert "tomqueue migrate" in cli.stderr
-    assert run("migrate").endswith("created the tables (version 2)\n")
+    assert run("migrate").endswith(f"created the tables (version {SCHEMA_VERSION})\n")
     tq = TomQueue(url)
     resize = tq.job(name="resize")(lambda path: None)
     ids = [resize.enqueue(path).id for path in ("cat.png", "dog.png")]
