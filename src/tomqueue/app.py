@@ -177,7 +177,7 @@ class TomQueue:
     def work_off(self, n: int | None = None, *, queues: Iterable[str] = ()) -> WorkedOff:
         """Run at most ``n`` ready jobs in this thread (None: until nothing is ready), and say how many succeeded.
 
-        Errors of jobs are recorded, as in every worker. Raises StoreError, SettingsError.
+        Errors of jobs are recorded, as in every worker. Raises StoreError, SettingsError, LeaseLost.
         """
         outcomes: Counter[str] = Counter()
 

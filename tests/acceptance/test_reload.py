@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.acceptance.site import Site
+from tests.acceptance.site import Site, wait_until
 
 CHANGED = """
 @tq.job(name="later")
@@ -71,3 +71,17 @@ def test_without_watchfiles_it_says_what_to_install(site: Site) -> None:
     )  # fmt: skip
     assert failed.returncode == 2
     assert failed.stderr == "tomqueue: --reload needs watchfiles: pip install 'tomqueue[reload]'\n"
+
+
+def test_a_hup_that_comes_while_the_application_is_asked_is_kept(site: Site) -> None:
+    """What changed since may not be in its answer: it is asked once more."""
+    site.module.write_text(site.module.read_text() + "time.sleep(0.5)\n")
+    with site.started("run", "-p", "1") as running:
+        site.enqueue("note", "first")
+        site.wait_for_lines(1, "first")
+        running.send(signal.SIGHUP)
+        wait_until(lambda: len(running.children()) > 1, "a process that asks the application")
+        running.send(signal.SIGHUP)
+        running.wait_for_times(2, "restarting the workers one by one")
+        running.send(signal.SIGTERM)
+        assert running.wait() == 0

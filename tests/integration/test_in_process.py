@@ -1,5 +1,6 @@
 """Workers inside the application's own process: work_off, and start_worker."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -144,6 +145,17 @@ def test_what_comes_from_outside_of_a_job_reaches_the_caller(tq: TomQueue, came:
         tq.work_off()
     assert [(one.id, one.attempts) for one in tq.jobs.list(state="ready")] == [(job.id, 0), (job.id + 1, 0)]
     assert leases_of(tq).all() == []
+
+
+def test_an_async_job_that_is_cancelled_has_failed(tq: TomQueue) -> None:
+    """CancelledError is no Exception, and all the same the job's own."""
+
+    @tq.job
+    async def cancelled() -> None:
+        raise asyncio.CancelledError
+
+    cancelled.enqueue()
+    assert tq.work_off() == (0, 1)
 
 
 def test_an_interrupt_between_two_jobs_leaves_nothing_claimed(tq: TomQueue) -> None:

@@ -6,6 +6,7 @@ supervisor kills a job that hangs, and no signal interrupts a call that blocks.
 
 import atexit
 import threading
+from asyncio import CancelledError
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -119,7 +120,7 @@ class Watch:
             return proceed(attempt)
         except (Verdict, Parked, JobInterrupted):
             raise
-        except (Exception, SystemExit, Interruption):
+        except (Exception, SystemExit, Interruption, CancelledError):  # the last one is raised by an async job
             if self._stop_at_trouble:
                 self._stop()
             raise
@@ -134,7 +135,8 @@ def work_off(
 ) -> None:
     """Run what is ready in the calling thread, in its order, until nothing is; tell ``saw`` of each that has ended.
 
-    Raises StoreError when the database is away, and whatever came from outside of the jobs (KeyboardInterrupt).
+    Raises StoreError when the database is away at the start, LeaseLost when it stays away for too long later, and
+    whatever came from outside of the jobs (KeyboardInterrupt).
     """
 
     def listen(event: str, details: Mapping[str, Any]) -> None:
@@ -187,7 +189,8 @@ class InProcessWorker:
         """Let running jobs end, give the rest back, and say whether that is done.
 
         Waits ``timeout`` seconds, by default a little longer than the setting ``grace``. A job that does not end
-        cannot be killed: False, and it goes on in its thread, its row claimed by a lease that is still renewed.
+        cannot be killed: False, and it goes on in its thread, its row claimed by a lease that is still renewed. So does
+        the job that calls this itself.
         """
         atexit.unregister(self.stop)
         with self._lock:

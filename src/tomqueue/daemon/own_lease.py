@@ -20,7 +20,7 @@ __all__ = ["OwnLease"]
 TIME_TO_END = 2.0
 
 
-@dataclass
+@dataclass(repr=False)
 class OwnLease:
     """A row in the leases table, renewed by a thread of its own; on SQLite the lock that says who lives.
 
