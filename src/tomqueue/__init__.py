@@ -11,6 +11,7 @@ The journey of a job, as the folders tell it:
 """
 
 from tomqueue.app import TomQueue
+from tomqueue.daemon.in_process import InProcessWorker, WorkedOff
 from tomqueue.definition import Prepared
 from tomqueue.errors import Discard, JobCancelled, JobInterrupted, JobTimeout, Retry, Snooze, TomQueueError
 from tomqueue.job import Job, State
@@ -21,6 +22,7 @@ from tomqueue.worker.context import JobContext, current_job
 
 __all__ = [
     "Discard",
+    "InProcessWorker",
     "Job",
     "JobCancelled",
     "JobContext",
@@ -34,6 +36,7 @@ __all__ = [
     "State",
     "TomQueue",
     "TomQueueError",
+    "WorkedOff",
     "configure_sqlite",
     "current_job",
 ]

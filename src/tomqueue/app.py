@@ -1,10 +1,15 @@
 """The composition root: TomQueue knows all parts, and delegates."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from threading import Lock
 from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, dataclass_transform, overload
 
+import msgspec
+
+from tomqueue.daemon.in_process import InProcessWorker, Ran, WorkedOff, options_of, work_off
 from tomqueue.declaring import Declare, DeclareConsumer
 from tomqueue.definition import (
     ConsumerOptions,
@@ -38,6 +43,7 @@ from tomqueue.schedules import Schedules
 from tomqueue.settings import Settings, read_settings
 from tomqueue.stack import Insertions
 from tomqueue.store.sql import SqlStore
+from tomqueue.transport.base import Publisher
 from tomqueue.worker.attempt import Attempt
 from tomqueue.worker.context import JobContext
 from tomqueue.worker.inline import run_inline
@@ -177,6 +183,26 @@ class TomQueue:
 
     # Working ------------------------------------------------------------------------------------------
 
+    def work_off(self, n: int | None = None, *, queues: Iterable[str] = ()) -> WorkedOff:
+        """Run at most ``n`` ready jobs in this thread (None: until nothing is ready), and say how many succeeded.
+
+        Errors of jobs are recorded, as in every worker. Raises StoreError, SettingsError, LeaseLost.
+        """
+        outcomes: Counter[str] = Counter()
+
+        def saw(ran: Ran) -> None:
+            outcomes[ran.outcome] += 1
+
+        work_off(self.tools(), options_of(tuple(queues), most=n), saw)
+        return WorkedOff(outcomes["finished"], outcomes["retried"] + outcomes["failed"])
+
+    def start_worker(self, *, threads: int = 1, queues: Iterable[str] = ()) -> InProcessWorker:
+        """Start a worker in threads of this process, for tests and tiny applications; stop what is returned.
+
+        It cannot be killed: a job that hangs stays. Raises StoreError, SettingsError.
+        """
+        return InProcessWorker(self.tools(), options_of(tuple(queues), threads=threads)).start()
+
     def tools(self) -> Tools:
         """Return what a worker of this application is built from; opens the database."""
         return Tools(
@@ -205,6 +231,24 @@ class TomQueue:
     def close(self) -> None:
         """Send what is still to be published and close the connections. The next use opens them again."""
         self._parts.close()
+
+    # For tests ----------------------------------------------------------------------------------------
+
+    @contextmanager
+    def elsewhere(self, **settings: Any) -> Iterator[None]:
+        """Use other settings and a database of their own until the block is left. Raises SettingsError."""
+        before = self.settings, self._parts
+        self.settings = read_settings({}, **{**msgspec.structs.asdict(self.settings), **settings})
+        self._parts = Parts(self.settings, None, self._reporting)
+        try:
+            yield
+        finally:
+            self._parts.close()
+            self.settings, self._parts = before
+
+    def published_by(self, publisher: Publisher) -> AbstractContextManager[None]:
+        """Let ``publisher`` publish the news until the block is left."""
+        return self._parts.published_by(publisher)
 
     # Parts --------------------------------------------------------------------------------------------
 

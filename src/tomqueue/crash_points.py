@@ -13,13 +13,14 @@ The variable is read when TomQueue is imported. Without it, reaching a point is 
 import os
 import re
 import signal
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from tomqueue.service import boot_time
 
-__all__ = ["POINTS", "VARIABLE", "CrashPlan", "plan_of", "reached"]
+__all__ = ["POINTS", "VARIABLE", "CrashPlan", "arm", "plan_of", "reached"]
 
 VARIABLE = "TOMQUEUE_CRASH_AT"
 PLAN = re.compile(r"(?P<point>[a-z_.]+)(:(?P<times>[1-9][0-9]*))?(!(?P<act>[a-z]+))?(@(?P<mark>.+))?")
@@ -94,6 +95,16 @@ def plan_of(environment: Mapping[str, str]) -> Callable[[str], None]:
         how = f"say POINT[:TIMES][!ACT][@FILE]; the acts are {', '.join(ACTS)}; the points are {', '.join(POINTS)}"
         raise ValueError(f"{VARIABLE}={text!r}: {how}")
     return CrashPlan(found["point"], int(found["times"] or 1), found["mark"], act)
+
+
+def arm(plan: CrashPlan) -> None:
+    """Follow ``plan`` in this process from now on: for one that was forked to die, since there is no way back.
+
+    Every module holds its own ``reached``, so that a point costs a call and no more; each is given the plan.
+    """
+    for name, module in list(sys.modules.items()):
+        if name.startswith("tomqueue.") and hasattr(module, "reached"):
+            setattr(module, "reached", plan)  # noqa: B010 - a module has whatever attributes it has
 
 
 def pass_by(_point: str) -> None:

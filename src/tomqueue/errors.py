@@ -18,7 +18,8 @@ TomQueueError
 ├── Parked                   this worker cannot read the job; it waits for one that can
 │   ├── UnknownJob           no definition of this name is registered here
 │   └── UnreadableArguments  the stored arguments do not fit the definition
-└── ClaimLost                the row belongs to another claim now: nothing may be changed
+├── ClaimLost                the row belongs to another claim now: nothing may be changed
+└── LeaseLost                the lease of an in-process worker is over: its rows may belong to others by now
 
 Verdict (Exception)          raised by a job to say how it wants to end
 ├── Retry                    run again later; counts as an attempt
@@ -46,6 +47,7 @@ __all__ = [
     "JobNotFound",
     "JobStateError",
     "JobTimeout",
+    "LeaseLost",
     "OutcomeUnknown",
     "Parked",
     "PayloadTooLarge",
@@ -138,6 +140,10 @@ class UnreadableArguments(Parked):
 
 class ClaimLost(TomQueueError):
     """The row is owned by another claim, or gone: this worker must not change it."""
+
+
+class LeaseLost(TomQueueError):
+    """The lease of this in-process worker is over: it touches no row any more, and another one begins."""
 
 
 class Verdict(Exception):

@@ -1,5 +1,7 @@
 """What an application opens once, at its first use: the database, and both sides of the news."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import RLock
 from typing import Any
 
@@ -78,6 +80,17 @@ class Parts:
     def republisher(self) -> Republisher:
         """What publishes ready jobs anew."""
         return Republisher(self.store, self.publisher, pushes=self.transport.pushes)
+
+    @contextmanager
+    def published_by(self, publisher: Publisher) -> Iterator[None]:
+        """Let ``publisher`` publish in place of our own until the block is left."""
+        with self._lock:
+            before, self._publisher = self._publisher, publisher
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._publisher = before
 
     def supervisor_settings(self) -> Settings:
         """Return the settings with the database's URL in them, for a process that does not import the application."""

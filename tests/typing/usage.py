@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import assert_type
 
-from tomqueue import Job, JobContext, Prepared, Priority, TomQueue
+from tomqueue import InProcessWorker, Job, JobContext, Prepared, Priority, TomQueue, WorkedOff
 
 
 def usage(tq: TomQueue) -> None:
@@ -23,6 +23,9 @@ def usage(tq: TomQueue) -> None:
 
         def process(self) -> None: ...
 
+    assert_type(tq.work_off(100), WorkedOff)
+    with tq.start_worker(threads=2) as worker:
+        assert_type(worker, InProcessWorker)
     assert_type(send(7), str)
     assert_type(send.enqueue(7, again=True), Job)
     assert_type(send.prepare(7), Prepared)

@@ -12,6 +12,7 @@ from tomqueue.daemon.process import Command
 from tomqueue.daemon.signals import Signals
 from tomqueue.daemon.sweep import Sweep
 from tomqueue.errors import SettingsError
+from tomqueue.service import Service
 from tomqueue.settings import Settings
 from tomqueue.store.leases import Leases
 from tomqueue.store.sql import SqlStore
@@ -26,7 +27,8 @@ class Supervisor:
     """Runs child processes until TERM, or INT (twice: at once), or until all are idle.
 
     ``describe`` asks the application for its settings at HUP, before the children are restarted one by one; what
-    comes counts from then on, and where nothing comes the old children go on.
+    comes counts from then on, and where nothing comes the old children go on. ``watch`` sends HUP when there is a
+    reason, and begins once that is heard.
     """
 
     def __init__(
@@ -39,12 +41,15 @@ class Supervisor:
         *,
         report: Callable[[BaseException], None],
         describe: Callable[[], Description],
+        watch: Service | None = None,
     ) -> None:
         self._settings = settings
         self._logger = logger
         self._report = report
         self._describe = describe
+        self._watch = watch
         self._description: Description | None = None
+        self._again = False
         self._signals = Signals()
         self._id = secrets.randbits(62)
         self._locks = store.live_locks()
@@ -68,6 +73,8 @@ class Supervisor:
     def run(self) -> bool:
         """Supervise until the end; say whether the application could be started at all."""
         self._signals.install()
+        if self._watch is not None:
+            self._watch.start()
         self._crew.start()
         self._heartbeat.start()
         self._sweep.start()
@@ -87,6 +94,8 @@ class Supervisor:
         return not failed
 
     def _end(self) -> None:
+        if self._watch is not None:
+            self._watch.stop()
         if self._description is not None:
             self._description.kill()
         self._sweep.stop(TIME_TO_END)
@@ -104,12 +113,15 @@ class Supervisor:
         elif number == signal.SIGINT:
             self._logger.warning("ending now: jobs that run are given back")
             self._crew.kill()
-        elif number == signal.SIGHUP and self._description is None and not self._told:
-            self._description = self._describe()
+        elif number == signal.SIGHUP and not self._told:
+            self._again = True  # also while it is asked: what changed since is not in that answer
 
     def _look_for_settings(self) -> None:
         """Restart the children once the application has said its settings; leave them alone if it cannot."""
         if self._description is None:
+            if self._again and not self._told:
+                self._again = False
+                self._description = self._describe()
             return
         try:
             settings = self._description.poll()

@@ -12,6 +12,9 @@ from pathlib import Path
 
 __all__ = ["LiveLocks"]
 
+_held: set[int] = set()
+"""Descriptors of the locks that this process took: one that it forks (not: executes) has no part in them."""
+
 
 class LiveLocks:
     """The locks of all supervisors that use the database file ``database``."""
@@ -23,7 +26,14 @@ class LiveLocks:
         """Take the lock of a supervisor; return the descriptor that its children are to inherit."""
         descriptor = os.open(self._path(supervisor), os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _held.add(descriptor)
         return descriptor
+
+    def let_go(self, supervisor: int, descriptor: int) -> None:
+        """Give up the lock of a supervisor that ends, and delete its file."""
+        self.remove(supervisor)
+        _held.discard(descriptor)
+        os.close(descriptor)
 
     def is_held(self, supervisor: int) -> bool:
         """Say whether the supervisor or one of its children lives."""
@@ -46,3 +56,13 @@ class LiveLocks:
 
     def _path(self, supervisor: int) -> Path:
         return Path(f"{self._database}-tomqueue-{supervisor:x}.lock")
+
+
+def _leave_to_parent() -> None:
+    for descriptor in _held:
+        with suppress(OSError):
+            os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from datetime import datetime
+from typing import Protocol
 
 from tomqueue.crash_points import reached
 from tomqueue.errors import ClaimLost, Discard, JobCancelled, Parked, Verdict
@@ -11,13 +12,26 @@ from tomqueue.job import Claimed
 from tomqueue.reporting import Reporting
 from tomqueue.store.base import Delete, Release
 from tomqueue.worker.attempt import Attempt
-from tomqueue.worker.claims import Claims
 from tomqueue.worker.endings import Ended
 from tomqueue.worker.error_text import error_text, message_of, without_our_frames
 from tomqueue.worker.finish import Policy, Settled, settle
 from tomqueue.worker.hooks import call_hook
 
-__all__ = ["Claim"]
+__all__ = ["Claim", "Holder"]
+
+
+class Holder(Protocol):
+    """Who holds the rows, and takes note of how their jobs ended: the claims of this process."""
+
+    def ended(self, ended: Ended) -> None:
+        """Take note of how a job ended."""
+
+    def committed(self, ended: Ended) -> None:
+        """Take note of how a job ended that has committed this itself."""
+
+    def done(self, job: Claimed) -> None:
+        """Take note that a row is no longer ours."""
+
 
 FINAL = {"job.failed", "job.cancelled"}
 """Events after which the job does not run again."""
@@ -34,7 +48,7 @@ class Claim:
 
     def __init__(
         self,
-        claims: Claims,
+        claims: Holder,
         load: Callable[[Attempt], None],
         events: Events,
         logger: logging.Logger,

@@ -90,12 +90,16 @@ class Housekeeper:
 
     def stop(self) -> None:
         """End, and commit what is left. Raises StoreError when the database does not take it."""
+        self.halt()
+        self._claims.flush()
+        self._write_counts()
+
+    def halt(self) -> None:
+        """End, whatever is left."""
         self._keeper.stop()
         self._guard.stop()
         if self._watchdog is not None:
             self._watchdog.stop()
-        self._claims.flush()
-        self._write_counts()
 
     def _watch(self) -> None:
         """Do what must happen in time, and needs neither the database nor a lock that is held across it."""

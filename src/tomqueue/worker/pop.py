@@ -1,15 +1,29 @@
 """Layer: take the next piece of work, the most urgent that is known."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 from tomqueue.crash_points import reached
 from tomqueue.errors import Retry
-from tomqueue.worker.attempt import Attempt
+from tomqueue.worker.attempt import Attempt, Work
 from tomqueue.worker.finish import Policy
-from tomqueue.worker.intake import Intake
 from tomqueue.worker.messages import Handling
+from tomqueue.worker.slot import Slot
 
-__all__ = ["Pop"]
+__all__ = ["Pop", "Source"]
+
+
+class Source(Protocol):
+    """Where work comes from: the intake."""
+
+    def next(self, slot: Slot) -> Work | Handling | None:
+        """Return the work to start now; None when there is none to be had."""
+
+    def put_back(self, work: Work) -> None:
+        """Give back one that was taken to be started and did not run."""
+
+    def ended_turn(self) -> None:
+        """Take note that a slot is free again."""
 
 
 class Pop:
@@ -20,7 +34,7 @@ class Pop:
     """
 
     def __init__(
-        self, intake: Intake, settle: Callable[[Handling, BaseException | None], None], longest: float, attempts: int
+        self, intake: Source, settle: Callable[[Handling, BaseException | None], None], longest: float, attempts: int
     ) -> None:
         self._intake = intake
         self._settle = settle

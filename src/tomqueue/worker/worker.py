@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
-from tomqueue.errors import StoreError
+from tomqueue.errors import JobInterrupted, LeaseLost, StoreError
 from tomqueue.service import boot_time
+from tomqueue.stack import Layer
 from tomqueue.store.base import Announced
 from tomqueue.transport.announcer import Announcer
 from tomqueue.transport.base import Wanted
@@ -64,7 +66,10 @@ class Worker:
     """Runs jobs in the calling thread (one slot) or in threads, until ``stop``.
 
     ``board`` is shared with the supervisor, ``worker`` is the id of this process start in the leases table.
-    ``orphaned`` says whether the supervisor is gone, ``die`` ends the process at once.
+    ``orphaned`` says whether the supervisor is gone, ``die`` ends the process at once; one that shares its process
+    with the application has none, and abandons its jobs. ``uses_signals`` says whether the one slot, in the main
+    thread, may take SIGALRM to end blocking calls. ``watch`` is a layer just inside Claim, outside of the
+    application's.
     """
 
     def __init__(
@@ -76,8 +81,13 @@ class Worker:
         *,
         watchdog: Watchdog | None = None,
         orphaned: Callable[[], bool] = lambda: False,
-        die: Callable[[], None],
+        die: Callable[[], None] | None = None,
+        uses_signals: bool = True,
+        watch: Layer[Attempt, bool] | None = None,
     ) -> None:
+        die = die or self.abandon
+        self._uses_signals = uses_signals
+        self._watch = watch
         self._tools = tools
         self._board = board
         self._options = options
@@ -115,17 +125,13 @@ class Worker:
         self._unpark()
         self._tools.events.emit("worker.started")
         self._board.ready = True
-        if self._options.threads == 1:
-            self._run_here()
-        else:
-            self._run_threads()
-        self._scheduler.stop()
-        self._messages.close()
-        self._settle()
-        self._consumer.close()
-        self._settle()  # what the broker may not have taken back
-        self._tools.publisher.close()
-        self._loop.close()
+        try:
+            if self._options.threads == 1:
+                self._run_here()
+            else:
+                self._run_threads()
+        finally:
+            self._wind_up()
         self._tools.events.emit("worker.stopped")
 
     def stop(self, reason: Leaving = Leaving.DRAINED) -> None:
@@ -137,6 +143,31 @@ class Worker:
         self._halt.set()
         self._intake.stop()
         self._messages.drain()
+
+    def abandon(self) -> NoReturn:
+        """End without touching a row, as far as a thread can. Raises LeaseLost.
+
+        Its jobs are interrupted, and what they would have written is never committed.
+        """
+        self.stop()
+        for slot in self._slots:
+            if (job := slot.job) is not None:
+                slot.interrupt(JobInterrupted, job)
+        raise LeaseLost("the lease of this in-process worker is over: others may run what it had claimed")
+
+    def _wind_up(self) -> None:
+        """Give back what did not run, commit everything, and end every thread and connection of this worker's own."""
+        self.stop()
+        try:
+            self._scheduler.stop()
+            self._messages.close()
+            self._settle()
+            self._consumer.close()
+            self._settle()  # what the broker may not have taken back
+        finally:
+            self._housekeeper.halt()
+            self._tools.publisher.close()
+            self._loop.close()
 
     def _make_intake(self, worker: int) -> Intake:
         """Put together what brings work in: the news, and the looks into the database."""
@@ -211,14 +242,16 @@ class Worker:
     # Slots --------------------------------------------------------------------------------------------
 
     def _run_here(self) -> None:
-        main = threading.current_thread() is threading.main_thread()
+        main = self._uses_signals and threading.current_thread() is threading.main_thread()
         slot = Slot(0, self._board, interrupt_main_thread if main else interrupt_thread)
         self._slots.append(slot)
         before = signal.signal(signal.SIGALRM, lambda _number, _frame: raise_pending(slot)) if main else None
         self._housekeeper.start()
-        self._serve(slot)
-        if main:
-            signal.signal(signal.SIGALRM, before)
+        try:
+            self._serve(slot)
+        finally:
+            if main:
+                signal.signal(signal.SIGALRM, before)
 
     def _run_threads(self) -> None:
         opened = threading.Barrier(self._options.threads + 1)
@@ -230,7 +263,7 @@ class Worker:
             self._serve(slot)
 
         threads = [
-            threading.Thread(target=serve, args=(index,), name=f"tomqueue-slot-{index}")
+            threading.Thread(target=serve, args=(index,), name=f"tomqueue-slot-{index}", daemon=True)
             for index in range(self._options.threads)
         ]
         for thread in threads:
@@ -295,7 +328,8 @@ class Worker:
             Timeout(),
             Invoke(tools.events, self._loop, tools.reporting.report),
         )
-        return tools.layers.into(stack).folded()
+        stack = tools.layers.into(stack)
+        return (stack if self._watch is None else stack.with_after("Claim", self._watch)).folded()
 
 
 def raise_pending(slot: Slot) -> None:

@@ -3,7 +3,8 @@
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -14,6 +15,7 @@ from tomqueue.cli.target import Target
 from tomqueue.daemon.child import leave, run_child
 from tomqueue.daemon.crew import Place
 from tomqueue.daemon.description import Description
+from tomqueue.daemon.reload import Reload
 from tomqueue.daemon.spec import EXIT_DATABASE_AWAY, ChildSpec, Kind
 from tomqueue.daemon.supervisor import Supervisor
 from tomqueue.errors import SettingsError, StoreUnavailable, TomQueueError
@@ -63,14 +65,26 @@ def worker_options(function: F) -> F:
 
 @click.command()
 @worker_options
+@click.option("--reload", "reloads", is_flag=True, help="Restart the workers when a Python file changes (development).")
+@click.option(
+    "--reload-dir",
+    "folders",
+    multiple=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Watch this folder, also several times. Default: the current one.",
+)
 @click.pass_obj
-def run(target: Target, /, *, json_logs: bool, **options: Any) -> None:
+def run(target: Target, /, *, json_logs: bool, reloads: bool, folders: tuple[Path, ...], **options: Any) -> None:
     """Run workers, and with a broker a deferred process, until TERM or Ctrl-C (twice: at once). HUP restarts them."""
+    if folders and not reloads:
+        raise click.UsageError("--reload-dir needs --reload")
+    reload = (folders or (Path(),)) if reloads else ()
 
     def places(settings: Settings) -> list[Place]:
         return workers(until_idle=False, **options) + (announcer() if settings.broker_url else [])
 
-    supervise(target, places, json_logs=json_logs)
+    supervise(target, places, json_logs=json_logs, reload=reload)
 
 
 @click.command()
@@ -118,21 +132,27 @@ def workers(
     return [Place(options) for _ in range(processes)]
 
 
-def supervise(target: Target, places: Callable[[Settings], list[Place]], *, json_logs: bool) -> None:
-    """Become the supervisor of the processes that ``places`` names for the application's settings."""
+def supervise(
+    target: Target, places: Callable[[Settings], list[Place]], *, json_logs: bool, reload: Sequence[Path] = ()
+) -> None:
+    """Become the supervisor of the processes that ``places`` names for the application's settings.
+
+    They are restarted when a Python file below one of the folders ``reload`` changes.
+    """
     if target.app_spec is None:
         target.app()  # says how to name an application
     app, level = str(target.app_spec), target.log_level or "info"
     configure_logs(level, as_json=json_logs)
+    reporting = Reporting(logging.getLogger("tomqueue"))
+    watch = Reload(reload, reporting.logger, report=reporting.report) if reload else None
     settings = described(app).wait()
     to_fill = places(settings)
-    reporting = Reporting(logging.getLogger("tomqueue"))
     base = [*ourselves(app, level), "child", *(["--json-logs"] if json_logs else [])]
     store = ready_store(settings)
     try:
         supervisor = Supervisor(
             store, settings, to_fill, lambda spec: [*base, spec.encoded()],
-            reporting.logger, report=reporting.report, describe=lambda: described(app),
+            reporting.logger, report=reporting.report, describe=lambda: described(app), watch=watch,
         )  # fmt: skip
         reporting.logger.info("starting %d processes", len(to_fill))
         if not supervisor.run():
