@@ -45,7 +45,7 @@ class Definition(Generic[CallP, P, R]):
         self.wants_context = wants_context(function, context_type)
         self._function = function
         self._enqueuer = enqueuer
-        self._codec = ArgumentsCodec.of_function(function, self.name, skip_first=self.wants_context)
+        self._codec = ArgumentsCodec.of_function(function, self.name, skip=int(self.wants_context))
 
     def __repr__(self) -> str:
         return f"<job {self.name}>"
