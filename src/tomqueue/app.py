@@ -30,6 +30,7 @@ from tomqueue.enqueue.inline import Inline
 from tomqueue.enqueue.persist import Persist
 from tomqueue.enqueue.producer import Producer
 from tomqueue.enqueue.publish import Publish
+from tomqueue.enqueue.queue_attributes import QueueAttributes
 from tomqueue.enqueue.request import Draft, Request
 from tomqueue.enqueue.stack import ENQUEUE_LAYERS, enqueue_stack
 from tomqueue.errors import SettingsError
@@ -76,6 +77,8 @@ class TomQueue:
         self.consumers = Consumers()
         self.priority_map: dict[int, Priority] = {}
         """Delayed::Job's numbers → priorities; a number that is not in it is NORMAL, with a warning."""
+        self.queue_attributes = QueueAttributes()
+        """What is said about a queue: ``tq.queue_attributes["mailers"] = {"priority": "high"}``."""
         self.delay_jobs: bool | Callable[[Draft], bool] = True
         """False, or a predicate that says so, runs jobs at once in the caller's thread."""
         self.enqueue_layers: Insertions[Request, None] = Insertions(ENQUEUE_LAYERS)
@@ -85,7 +88,7 @@ class TomQueue:
         self._parts = Parts(self.settings, engine, self._reporting)
         self._lock = Lock()
         self._enqueue_stack: Callable[[Request], None] | None = None
-        drafts = Drafts(self.settings, self.priority_map, self._reporting)
+        drafts = Drafts(self.settings, self.priority_map, self.queue_attributes, self._reporting)
         self._enqueuing = Enqueuing(drafts, self._stack, lambda: self._parts.store)
         self._delays = Delays(self.registry, self._enqueuing)
 

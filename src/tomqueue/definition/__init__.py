@@ -11,7 +11,7 @@ Beside jobs: consumer (a function that handles messages of other programs) → e
 
 from tomqueue.definition.asynchronous import Asynchronous, AsynchronousCall, AsynchronousOptions
 from tomqueue.definition.carriers import References
-from tomqueue.definition.classes import HOOKS, ClassDefinition
+from tomqueue.definition.classes import HOOKS, ClassDefinition, queue_said_by, said
 from tomqueue.definition.consumer import ConsumerDefinition, ConsumerOptions, Consumers, ConsumerTerms
 from tomqueue.definition.delayed import DelayedCall
 from tomqueue.definition.delays import Delayed, Delays
@@ -49,5 +49,7 @@ __all__ = [
     "Registry",
     "Target",
     "checked_exchange",
+    "queue_said_by",
+    "said",
     "seconds_of",
 ]

@@ -45,6 +45,7 @@ class AsynchronousOptions(TypedDict, total=False):
     backoff: float | Sequence[float] | Callable[[int], float | timedelta] | None
     jitter: float | None
     atomic: bool
+    delete_failed_jobs: bool | None
 
 
 class Delays(Protocol):
