@@ -10,12 +10,17 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, dataclass_trans
 import msgspec
 
 from tomqueue.daemon.in_process import InProcessWorker, Ran, WorkedOff, options_of, work_off
-from tomqueue.declaring import Declare, DeclareConsumer
+from tomqueue.declaring import Declare, DeclareConsumer, DeclareTarget, HandleAsynchronously
 from tomqueue.definition import (
+    Asynchronous,
+    AsynchronousOptions,
     ConsumerOptions,
     Consumers,
     ConsumerTerms,
     Definition,
+    Delayed,
+    DelayedCall,
+    Delays,
     JobOptions,
     Options,
     OverrideOptions,
@@ -30,6 +35,7 @@ from tomqueue.enqueue.inline import Inline
 from tomqueue.enqueue.persist import Persist
 from tomqueue.enqueue.producer import Producer
 from tomqueue.enqueue.publish import Publish
+from tomqueue.enqueue.queue_attributes import QueueAttributes
 from tomqueue.enqueue.request import Draft, Request
 from tomqueue.enqueue.stack import ENQUEUE_LAYERS, enqueue_stack
 from tomqueue.errors import SettingsError
@@ -42,6 +48,7 @@ from tomqueue.reporting import ExceptionReporter, Reporting
 from tomqueue.schedules import Schedules
 from tomqueue.settings import Settings, read_settings
 from tomqueue.stack import Insertions
+from tomqueue.store.references import MappedReferences
 from tomqueue.store.sql import SqlStore
 from tomqueue.transport.base import Publisher
 from tomqueue.worker.attempt import Attempt
@@ -54,6 +61,7 @@ __all__ = ["TomQueue"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -76,6 +84,8 @@ class TomQueue:
         self.consumers = Consumers()
         self.priority_map: dict[int, Priority] = {}
         """Delayed::Job's numbers → priorities; a number that is not in it is NORMAL, with a warning."""
+        self.queue_attributes = QueueAttributes()
+        """What is said about a queue: ``tq.queue_attributes["mailers"] = {"priority": "high"}``."""
         self.delay_jobs: bool | Callable[[Draft], bool] = True
         """False, or a predicate that says so, runs jobs at once in the caller's thread."""
         self.enqueue_layers: Insertions[Request, None] = Insertions(ENQUEUE_LAYERS)
@@ -85,8 +95,9 @@ class TomQueue:
         self._parts = Parts(self.settings, engine, self._reporting)
         self._lock = Lock()
         self._enqueue_stack: Callable[[Request], None] | None = None
-        drafts = Drafts(self.settings, self.priority_map, self._reporting)
+        drafts = Drafts(self.settings, self.priority_map, self.queue_attributes, self._reporting)
         self._enqueuing = Enqueuing(drafts, self._stack, lambda: self._parts.store)
+        self._delays = Delays(self.registry, self._enqueuing)
 
     # Declaring ----------------------------------------------------------------------------------------
 
@@ -107,6 +118,43 @@ class TomQueue:
         """
         declare = Declare(self.registry, self._enqueuing, name, Options(**options))
         return declare if job is None else declare(job)
+
+    @overload
+    def target(self, target: type[T], /) -> type[T]: ...
+    @overload
+    def target(self, *, name: str | None = None, session: Callable[[], Any] | None = None) -> DeclareTarget: ...
+    # as above: mypy takes a default for a positional-only argument for missing
+    def target(  # type: ignore[misc]
+        self, target: Any = None, /, *, name: str | None = None, session: Any = None
+    ) -> Any:
+        """Let the public methods of a class be called later: ``@tq.target`` above it.
+
+        ``name`` is what rows store of the class. ``session`` opens the Session (a ``sessionmaker`` does) that loads
+        an object again which SQLAlchemy maps; default is one of the jobs' database. Raises DefinitionError.
+        """
+        declare = DeclareTarget(self.registry, MappedReferences(lambda: self._parts.store), name, session)
+        return declare if target is None else declare(target)
+
+    @overload
+    def handle_asynchronously(
+        self, method: Callable[Concatenate[S, JobContext, P], R], /
+    ) -> Asynchronous[Concatenate[JobContext, P], P, R]: ...
+    @overload
+    def handle_asynchronously(self, method: Callable[Concatenate[S, P], R], /) -> Asynchronous[P, P, R]: ...
+    @overload
+    def handle_asynchronously(
+        self, method: "classmethod[S, P, R] | staticmethod[P, R]", /
+    ) -> Asynchronous[P, P, R]: ...
+    @overload
+    def handle_asynchronously(self, **options: Unpack[AsynchronousOptions]) -> HandleAsynchronously: ...
+    def handle_asynchronously(self, method: Any = None, /, **options: Any) -> Any:  # type: ignore[misc]
+        """Let a method of a target always be called later; ``method.without_delay(…)`` is the direct call.
+
+        Options are those of ``@tq.job`` and of one enqueue; run_at, delay, queue, priority, expires, max_attempts and
+        session may be callables of the object, asked at each call. Raises DefinitionError.
+        """
+        declare = HandleAsynchronously(self._delays, options)
+        return declare if method is None else declare(method)
 
     def consumer(self, *, name: str | None = None, **terms: Unpack[ConsumerOptions]) -> DeclareConsumer:
         """Declare a function that handles messages of another program: ``@tq.consumer(exchange="orders")``.
@@ -143,6 +191,17 @@ class TomQueue:
     ) -> list[Job]:
         """Enqueue many from asynchronous code."""
         return await self._enqueuing.aenqueue_many(prepared, one_caller(session, connection))
+
+    @overload
+    def delay(self, job: Definition[Any, P, Any], /, **terms: Unpack[OverrideOptions]) -> DelayedCall[P]: ...  # type: ignore[overload-overlap] # a job is an object, too
+    @overload
+    def delay(self, target: object, /, **terms: Unpack[OverrideOptions]) -> Delayed: ...
+    def delay(self, target: Any, /, **terms: Any) -> Any:
+        """Return ``target``, an object, class or job, for one call later: ``tq.delay(user, queue="slow").activate()``.
+
+        Raises DefinitionError for a class without ``@tq.target``; the call raises EnqueueError.
+        """
+        return self._delays.delay(target, Overrides(**terms))
 
     # Observing ----------------------------------------------------------------------------------------
 

@@ -1,26 +1,31 @@
-"""``@tq.job`` and ``@tq.consumer``: a function or a class becomes a job, a function handles messages."""
+"""What stands above a declaration: ``@tq.job``, ``@tq.consumer``, ``@tq.target``, ``@tq.handle_asynchronously``."""
 
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar, dataclass_transform, overload
 
 from tomqueue.definition import (
+    Asynchronous,
     ClassDefinition,
     ConsumerDefinition,
     Consumers,
     ConsumerTerms,
     Definition,
+    Delays,
     Enqueuer,
     Options,
+    References,
     Registry,
+    Target,
 )
 from tomqueue.message import Message
 from tomqueue.settings import Settings
 from tomqueue.worker.context import JobContext
 
-__all__ = ["Declare", "DeclareConsumer"]
+__all__ = ["Declare", "DeclareConsumer", "DeclareTarget", "HandleAsynchronously"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -75,3 +80,44 @@ class DeclareConsumer:
         )  # fmt: skip
         self._consumers.add(definition)
         return definition
+
+
+class DeclareTarget:
+    """A decorator with its options: the methods of the class under it may be called later."""
+
+    def __init__(
+        self, registry: Registry, references: References, name: str | None, sessions: Callable[[], Any] | None
+    ) -> None:
+        self._registry = registry
+        self._references = references
+        self._name = name
+        self._sessions = sessions
+
+    def __call__(self, target: type[T]) -> type[T]:
+        """Return the class itself."""
+        self._registry.add_target(
+            Target(
+                target, name=self._name, references=self._references, sessions=self._sessions, context_type=JobContext
+            )
+        )
+        return target
+
+
+class HandleAsynchronously:
+    """A decorator with its options: the method under it is called later, wherever it is called."""
+
+    def __init__(self, delays: Delays, options: dict[str, Any]) -> None:
+        self._delays = delays
+        self._options = options
+
+    @overload
+    def __call__(
+        self, method: Callable[Concatenate[S, JobContext, P], R]
+    ) -> Asynchronous[Concatenate[JobContext, P], P, R]: ...
+    @overload
+    def __call__(self, method: Callable[Concatenate[S, P], R]) -> Asynchronous[P, P, R]: ...
+    @overload
+    def __call__(self, method: "classmethod[S, P, R] | staticmethod[P, R]") -> Asynchronous[P, P, R]: ...
+    def __call__(self, method: Any) -> Any:
+        """Return the method, whose calls are enqueued; raises DefinitionError."""
+        return Asynchronous(method, self._delays, self._options)

@@ -6,6 +6,7 @@ TomQueueError
 ├── EnqueueError             nothing was enqueued: raised where the job is enqueued
 │   ├── ArgumentsError       the arguments do not fit the job's signature, or cannot be JSON
 │   ├── PayloadTooLarge      the arguments are larger than the setting allows
+│   ├── UnknownMethod        the class has no such public method to call later
 │   └── WrongColour          ``enqueue`` with an AsyncSession, or ``aenqueue`` with a Session
 ├── StoreError               the database said no
 │   ├── StoreUnavailable     locked, full, read-only, gone: try again later
@@ -18,6 +19,7 @@ TomQueueError
 ├── Parked                   this worker cannot read the job; it waits for one that can
 │   ├── UnknownJob           no definition of this name is registered here
 │   └── UnreadableArguments  the stored arguments do not fit the definition
+├── JobTargetGone            the object that the job was to call is not in the database any more
 ├── ClaimLost                the row belongs to another claim now: nothing may be changed
 └── LeaseLost                the lease of an in-process worker is over: its rows may belong to others by now
 
@@ -46,6 +48,7 @@ __all__ = [
     "JobInterrupted",
     "JobNotFound",
     "JobStateError",
+    "JobTargetGone",
     "JobTimeout",
     "LeaseLost",
     "OutcomeUnknown",
@@ -60,6 +63,7 @@ __all__ = [
     "StoreUnavailable",
     "TomQueueError",
     "UnknownJob",
+    "UnknownMethod",
     "UnreadableArguments",
     "Verdict",
     "WrongColour",
@@ -96,6 +100,10 @@ class ArgumentsError(EnqueueError, TypeError):
 
 class PayloadTooLarge(EnqueueError, ValueError):
     """The arguments are larger than the setting ``max_payload_bytes``."""
+
+
+class UnknownMethod(EnqueueError, AttributeError):
+    """The class has no such method that could be called later: it is private, misspelled, or no method."""
 
 
 class WrongColour(EnqueueError, TypeError):
@@ -136,6 +144,10 @@ class UnknownJob(Parked):
 
 class UnreadableArguments(Parked):
     """The stored arguments do not fit the definition that is registered here."""
+
+
+class JobTargetGone(TomQueueError, LookupError):
+    """The object that a job was to call is not in the database any more; final, unless ``retry_on`` names it."""
 
 
 class ClaimLost(TomQueueError):

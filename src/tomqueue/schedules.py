@@ -34,7 +34,7 @@ class Schedules:
             names = ", ".join(sorted(declared)) or "none"
             raise JobNotFound(f"no periodic job of this application is called {name!r}; there are: {names}")
         tick = Tick(schedule=name, at=self._store().now())
-        return self._enqueuer.enqueue(replace(self._registry.find(name).without_arguments(), tick=tick))
+        return self._enqueuer.enqueue(replace(self._registry.periodic(name), tick=tick))
 
     def pause(self, name: str) -> None:
         """Let no further tick of a schedule become a job. Raises JobNotFound."""

@@ -57,6 +57,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a worker is believed to be alive after its last heartbeat."""
     grace: float = 25.0
     """Time a running job gets to end: at shutdown, and after its time-out was raised in it."""
+    on_term: str = "finish"
+    """What TERM does to running jobs: ``finish`` within ``grace``, or ``interrupt`` at once (Delayed::Job)."""
     poll_interval: float = 0.01
     """Pause between two looks for news on SQLite (a PRAGMA, no query)."""
     server_poll_interval: float = 0.05
@@ -126,6 +128,8 @@ def checked(settings: Settings) -> Settings:
             f"lease={settings.lease} must be more than heartbeat={settings.heartbeat} and a second, "
             "by which a worker ends before others may take its jobs"
         )
+    if settings.on_term not in {"finish", "interrupt"}:
+        raise SettingsError(f"on_term={settings.on_term!r}: use finish or interrupt")
     if settings.sqlite_synchronous.upper() not in {"FULL", "NORMAL", "EXTRA"}:
         raise SettingsError(f"sqlite_synchronous={settings.sqlite_synchronous!r}: use FULL, EXTRA or NORMAL")
     return settings

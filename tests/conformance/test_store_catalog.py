@@ -167,7 +167,7 @@ def test_a_starting_worker_releases_what_it_knows(store: SqlStore, catalog: Cata
         back_off = store.now() + timedelta(minutes=4)
         store.finish([Release(id=job, token=token, attempts=0, parked=True, parks=1, run_at=back_off)])
     change(store, failed, failed_at=PAST, parked_at=PAST, announced_at=None)
-    assert catalog.unpark(["known", "more"]) == [(known, "default")]
+    assert catalog.unpark(["known", "more"]) == [(known, "default", 1)]
     assert catalog.unpark(["known"]) == []
     assert [catalog.get(job).state for job in (known, other, failed, fresh)] == [
         State.READY,

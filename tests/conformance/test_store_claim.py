@@ -94,6 +94,14 @@ def test_only_more_urgent_rows_are_taken_below_a_rank(store: SqlStore) -> None:
     assert names(take(store, want(below=0))) == []
 
 
+def test_only_less_urgent_rows_are_taken_from_a_rank_on(store: SqlStore) -> None:
+    """``first`` leaves what is more urgent; with ``below`` there may be nothing in between."""
+    insert(store, *(new(name, priority=rank) for rank, name in enumerate(("high", "normal", "low", "bulk"))))
+    assert names(take(store, want(first=2, below=2))) == []
+    assert names(take(store, want(first=1, below=3))) == ["normal", "low"]
+    assert names(take(store, want(first=3))) == ["bulk"]
+
+
 def test_a_take_of_no_queue_is_empty(store: SqlStore) -> None:
     """While every queue is paused there is nothing to take, and a finish goes on."""
     (job,) = insert(store, new())

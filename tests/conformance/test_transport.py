@@ -150,6 +150,22 @@ def test_only_the_queues_that_are_served_are_delivered(publisher: Publisher, con
 
 
 @delivering
+def test_only_the_priorities_that_are_served_are_delivered(transport: Transport, publisher: Publisher) -> None:
+    """News of another priority waits for a worker that serves it, and of that this one knows nothing."""
+    urgent = connected(transport.consumer(lambda: ["default"], range(2)))
+    publisher.publish([news(number + 1, priority=number) for number in range(4)])
+    all_are_here(urgent, 2)
+    assert ids(urgent.receive(10)) == [1, 2]
+    assert {rank for _, rank in urgent.empty_at()} <= {0, 1}
+    rest = connected(transport.consumer(lambda: ["default"], range(2, 4)))
+    all_are_here(rest, 2)
+    assert rest.most_urgent() == 2
+    assert ids(rest.receive(10)) == [3, 4]
+    urgent.close()
+    rest.close()
+
+
+@delivering
 def test_a_delivery_belongs_to_one_worker(transport: Transport, publisher: Publisher, consumer: Consumer) -> None:
     """What one has received, another does not see; acked, nobody does."""
     neighbour = connected(transport.consumer(lambda: ["default"]))

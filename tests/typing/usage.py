@@ -56,3 +56,49 @@ async def asynchronous_usage(tq: TomQueue) -> None:
     assert_type(await fetch("u"), bytes)
     assert_type(await fetch.aenqueue("u"), Job)
     await fetch.aenqueue(7)  # type: ignore[arg-type]
+
+
+def delayed_usage(tq: TomQueue) -> None:
+    """Call methods later."""
+
+    @tq.target
+    @dataclass
+    class User:
+        name: str
+
+        def activate(self, device: str) -> None: ...
+
+        @tq.handle_asynchronously
+        def greet(self, ctx: JobContext, times: int) -> str:
+            return self.name * times
+
+        @tq.handle_asynchronously(priority="low", queue=lambda user: user.name, delay=60)
+        def remind(self, text: str) -> None: ...
+
+        @tq.handle_asynchronously(run_at=None)
+        @classmethod
+        def reindex(cls, size: int) -> int:
+            return size
+
+    @tq.target(name="Other")
+    class Other: ...
+
+    @tq.job
+    def send(user_id: int) -> None: ...
+
+    user = User("ann")
+    assert_type(Other(), Other)
+    assert_type(tq.delay(user, queue="slow").activate("phone"), Job)
+    assert_type(tq.delay(send, delay=60)(7), Job)
+    assert_type(user.greet(3), Job)
+    assert_type(user.remind("x"), Job)
+    assert_type(user.remind.prepare("x"), Prepared)
+    assert_type(user.remind.without_delay("x"), None)
+    assert_type(User.reindex(5), Job)
+    assert_type(User.reindex.without_delay(5), int)
+
+    user.greet("x")  # type: ignore[arg-type]
+    user.remind()  # type: ignore[call-arg]
+    tq.delay(send)("x")  # type: ignore[arg-type]
+    tq.delay(user, dealy=60)  # type: ignore[call-overload]
+    tq.handle_asynchronously(quue="x")  # type: ignore[call-overload]

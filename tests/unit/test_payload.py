@@ -22,9 +22,9 @@ from tomqueue.errors import ArgumentsError, DefinitionError, UnreadableArguments
 from tomqueue.payload import ArgumentsCodec, InstanceCodec
 
 
-def codec(function: Callable[..., Any], *, skip_first: bool = False) -> ArgumentsCodec:
+def codec(function: Callable[..., Any], *, skip: int = 0) -> ArgumentsCodec:
     """Return the codec of a function that is declared as the job ``send``."""
-    return ArgumentsCodec.of_function(function, "send", skip_first=skip_first)
+    return ArgumentsCodec.of_function(function, "send", skip=skip)
 
 
 def typed(kind: Any) -> ArgumentsCodec:
@@ -112,7 +112,7 @@ def test_context_is_left_out() -> None:
 
     def job(ctx: Opaque, month: str) -> None: ...
 
-    assert codec(job, skip_first=True).encode(("may",), {}) == '{"month":"may"}'
+    assert codec(job, skip=1).encode(("may",), {}) == '{"month":"may"}'
 
 
 def test_keyword_arguments_typed_by_a_typed_dict() -> None:
@@ -299,7 +299,7 @@ def test_other_annotations_need_not_exist() -> None:
 
     def job(ctx: "Nowhere", a: int) -> "Nowhere": ...  # type: ignore[name-defined] # noqa: F821
 
-    assert codec(job, skip_first=True).encode((1,), {}) == '{"a":1}'
+    assert codec(job, skip=1).encode((1,), {}) == '{"a":1}'
 
 
 @pytest.mark.parametrize(

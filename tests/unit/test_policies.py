@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tomqueue.definition import Loaded, Options, Prepared, Schedule
+from tomqueue.definition import Loaded, Options
 from tomqueue.job import Claimed
 from tomqueue.settings import Settings
 from tomqueue.worker.finish import Policy
@@ -21,15 +21,11 @@ class Declared:
 
     name = place = "job"
     is_async = wants_context = False
-    schedule: Schedule | None = None
 
     def __init__(self, **options: Any) -> None:
         self.options = Options(**options)
 
     def load(self, payload: str) -> Loaded:
-        raise NotImplementedError
-
-    def without_arguments(self) -> Prepared:
         raise NotImplementedError
 
 

@@ -222,7 +222,7 @@ def test_a_job_that_needs_arguments_cannot_be_periodic(tq: TomQueue) -> None:
     @tq.job(name="content", every=60)
     def content(ctx: JobContext, month: str = "May", *more: int) -> None: ...
 
-    assert tq.registry.find("content").without_arguments().payload == "{}"
+    assert tq.registry.periodic("content").payload == "{}"
 
 
 def test_a_class_is_made_at_each_tick(tq: TomQueue) -> None:
@@ -247,8 +247,7 @@ def test_a_class_is_made_at_each_tick(tq: TomQueue) -> None:
 
         def process(self) -> None: ...
 
-    definition = tq.registry.find("digest")
-    assert [definition.without_arguments().payload for _ in range(2)] == ['{"number":0}', '{"number":1}']
+    assert [tq.registry.periodic("digest").payload for _ in range(2)] == ['{"number":0}', '{"number":1}']
 
 
 def test_the_registry_knows_what_is_periodic(tq: TomQueue) -> None:

@@ -16,6 +16,7 @@ from tomqueue.settings import Settings
 from tomqueue.store.leases import WorkerRow
 from tomqueue.store.sql import SqlStore
 from tomqueue.worker.board import Board
+from tomqueue.worker.housekeeper import TIME_TO_UNWIND
 from tomqueue.worker.worker import WorkerOptions
 
 __all__ = ["Crew", "Place"]
@@ -38,6 +39,8 @@ class Place:
 
     options: WorkerOptions
     kind: Kind = Kind.WORKER
+    name: str | None = None
+    """What its processes are called, one after the other; None is by host and process id."""
     child: ChildProcess | None = None
     failures: int = 0
     next_start: float = 0.0
@@ -97,10 +100,11 @@ class Crew:
         self._roll()
 
     def drain(self) -> None:
-        """Tell every child to finish what runs; nobody is replaced any more."""
+        """Tell every child to end what runs, as the setting ``on_term`` says; nobody is replaced any more."""
         self._stopping = True
+        settings = self._settings()
         for child in self._children():
-            child.drain(self._settings().grace)
+            child.drain(settings.grace if settings.on_term == "finish" else min(settings.grace, TIME_TO_UNWIND))
 
     def kill(self) -> None:
         """End every child now."""
@@ -159,8 +163,9 @@ class Crew:
     def _row(self, child: ChildProcess, place: Place) -> WorkerRow:
         options, works = place.options, place.kind is Kind.WORKER
         now = datetime.now(UTC)  # the registry writes the database's own
+        name = place.name or f"host:{socket.gethostname()} pid:{child.pid}"
         return WorkerRow(
-            id=child.worker, name=f"host:{socket.gethostname()} pid:{child.pid}", supervisor=self._supervisor,
+            id=child.worker, name=name, supervisor=self._supervisor,
             kind=place.kind.value, queues=(",".join(options.queues) or "*") if works else "",
             slots=options.threads * works, started_at=now, expires_at=now,
         )  # fmt: skip

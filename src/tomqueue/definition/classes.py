@@ -7,13 +7,13 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from tomqueue.definition.inspection import colour_of, name_of, place_of, wants_context
-from tomqueue.definition.options import Options, Overrides
+from tomqueue.definition.options import Options, Overrides, checked_name
 from tomqueue.definition.prepared import NO_OVERRIDES, Loaded, Prepared
 from tomqueue.definition.schedule import check_needs_nothing, schedule_of
-from tomqueue.errors import ArgumentsError, DefinitionError
+from tomqueue.errors import ArgumentsError, DefinitionError, EnqueueError
 from tomqueue.payload import InstanceCodec, field_names
 
-__all__ = ["HOOKS", "ClassDefinition"]
+__all__ = ["HOOKS", "ClassDefinition", "queue_said_by", "said"]
 
 T = TypeVar("T")
 
@@ -24,6 +24,8 @@ FIELDS_DECLARED = frozenset({"__dataclass_fields__", "__attrs_attrs__"})
 """Marks of a dataclass or attrs class; a plain subclass of one inherits them, but not in its own ``vars``."""
 TERMS = ("max_attempts", "max_run_time", "reschedule_at")
 """Methods that say how the job runs and ends."""
+SAYINGS = ("queue_name", "delete_failed_jobs", "display_name")
+"""Methods that say something else about an instance; a field may have such a name, and is only a field then."""
 TAKEN = {"error": ("job", "exception"), "max_attempts": (), "max_run_time": (), "reschedule_at": ("now", "attempts")}
 """What a method is called with beside self, where it is not the job alone."""
 RESERVED = frozenset({*HOOKS, *WORK, *TERMS})
@@ -110,16 +112,30 @@ def check_work(job_name: str, work: Any, *, given: int) -> None:
 
 def check_hooks(job_name: str, job_class: type) -> None:
     """Raise DefinitionError for a method that is called around the work and cannot be: async, or other arguments."""
-    for name in (*HOOKS, *TERMS):
+    for name in (*HOOKS, *TERMS, *SAYINGS):
         method = getattr(job_class, name, None)
-        if method is None:
+        if method is None or (name in SAYINGS and not callable(method)):
             continue
         if inspect.iscoroutinefunction(method):
             raise DefinitionError(f"{job_name}: {name}() is async def, and nobody awaits it: make it a plain def")
-        given = ("self", *TAKEN.get(name, ("job",)))
+        given = ("self", *TAKEN.get(name, () if name in SAYINGS else ("job",)))
         try:
             inspect.signature(method).bind(*given)
         except TypeError as error:
             raise DefinitionError(
                 f"{job_name}: {name}() is called with ({', '.join(given)}), and does not take that: {error}"
             ) from error
+
+
+def said(instance: object | None, name: str) -> Any:
+    """Return what the method ``name`` of a job that is a class says (one of SAYINGS); None if there is none."""
+    method = getattr(type(instance), name, None)
+    return method(instance) if callable(method) else None
+
+
+def queue_said_by(instance: object | None) -> str | None:
+    """Return the queue that an instance says by ``queue_name()`` (Delayed::Job); raises EnqueueError for no name."""
+    if instance is None:
+        return None
+    queue = said(instance, "queue_name")
+    return None if queue is None else checked_name("queue_name()", queue, EnqueueError)

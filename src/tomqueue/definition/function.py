@@ -49,7 +49,7 @@ class Definition(Generic[CallP, P, R]):
             check_needs_nothing(self.name, function, given=int(self.wants_context))
         self._function = function
         self._enqueuer = enqueuer
-        self._codec = ArgumentsCodec.of_function(function, self.name, skip_first=self.wants_context)
+        self._codec = ArgumentsCodec.of_function(function, self.name, skip=int(self.wants_context))
 
     def __repr__(self) -> str:
         return f"<job {self.name}>"

@@ -47,6 +47,8 @@ class Options:
     """Enqueue it once in so long, from the first start of a worker that knows it."""
     misfire: str | None = None
     """What becomes of ticks that were missed: ``skip``, ``once`` (None) or ``all``."""
+    delete_failed_jobs: bool | None = None
+    """Whether a worker deletes the job when it fails for good (Delayed::Job), or keeps it."""
 
     def check(self, job_name: str) -> None:
         """Raise DefinitionError that names the job and the first option that cannot work."""
@@ -59,6 +61,7 @@ class Options:
             "jitter": number_problem(self.jitter, least=0, most=1),
             "expires": number_problem(self.expires, least=MILLISECOND),
             "priority": priority_problem(self.priority),
+            "delete_failed_jobs": flag_problem(self.delete_failed_jobs),
         }
         for option, problem in limits.items():
             if problem:
@@ -84,6 +87,7 @@ class JobOptions(TypedDict, total=False):
     timezone: str | None
     every: float | timedelta | None
     misfire: str | None
+    delete_failed_jobs: bool | None
 
 
 class OverrideOptions(TypedDict, total=False):
@@ -193,6 +197,11 @@ def priority_problem(value: object) -> str:
     if value is None or isinstance(value, int) or value in tuple(Priority):
         return ""
     return f"is unknown: use one of {', '.join(Priority)}, or map a number"
+
+
+def flag_problem(value: object) -> str:
+    """Say why ``value`` is neither yes nor no; empty if it is, or is None."""
+    return "" if value is None or isinstance(value, bool) else "must be True or False"
 
 
 def run_at_problem(value: object) -> str:

@@ -8,7 +8,7 @@ from tomqueue.definition.options import Options, Overrides
 from tomqueue.definition.schedule import Schedule, Tick
 from tomqueue.job import Job
 
-__all__ = ["NO_OVERRIDES", "Enqueuer", "JobDefinition", "Loaded", "Prepared"]
+__all__ = ["NO_OVERRIDES", "Enqueuer", "JobDefinition", "Loaded", "NamedDefinition", "Prepared"]
 
 NO_OVERRIDES = Overrides()
 
@@ -34,7 +34,7 @@ class Loaded:
 
 
 class JobDefinition(Protocol):
-    """What functions and classes have in common once they are declared as jobs."""
+    """What functions, classes and methods have in common once they are declared as jobs."""
 
     name: str
     options: Options
@@ -42,11 +42,16 @@ class JobDefinition(Protocol):
     wants_context: bool
     place: str
     """Where it is declared, for messages: module and qualified name."""
-    schedule: Schedule | None
-    """When it is enqueued by itself; None for a job that is not periodic."""
 
     def load(self, payload: str) -> Loaded:
         """Return the job of a stored payload; raises UnreadableArguments."""
+
+
+class NamedDefinition(JobDefinition, Protocol):
+    """A job with a declaration of its own, which may say that it is periodic: a function or a class, not a method."""
+
+    schedule: Schedule | None
+    """When it is enqueued by itself; None for a job that is not periodic."""
 
     def without_arguments(self) -> "Prepared":
         """Return what a tick enqueues: a call without arguments, or an instance made without any."""

@@ -1,8 +1,9 @@
-"""From a prepared call to a draft: what the call says, else the job's declaration, else the settings."""
+"""From a prepared call to a draft: what the call says, else the job, else its queue, else the settings."""
 
 from collections.abc import Mapping
 
-from tomqueue.definition import Prepared, seconds_of
+from tomqueue.definition import Prepared, queue_said_by, seconds_of
+from tomqueue.enqueue.queue_attributes import QueueAttributes
 from tomqueue.enqueue.request import Draft
 from tomqueue.priority import Priority, priority_of
 from tomqueue.reporting import Reporting
@@ -14,22 +15,32 @@ __all__ = ["Drafts"]
 class Drafts:
     """Makes drafts. Numbers as priorities go through ``priority_map``."""
 
-    def __init__(self, settings: Settings, priority_map: Mapping[int, Priority], reporting: Reporting) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        priority_map: Mapping[int, Priority],
+        queue_attributes: QueueAttributes,
+        reporting: Reporting,
+    ) -> None:
         self._settings = settings
+        self._queue_attributes = queue_attributes
         self._priority_map = priority_map
         self._reporting = reporting
 
     def of(self, prepared: Prepared) -> Draft:
         """Return the draft of one job. Raises EnqueueError for an unknown priority."""
         said, declared = prepared.overrides, prepared.definition.options
+        queue = said.queue or queue_said_by(prepared.instance) or declared.queue or self._settings.default_queue
         priority = said.priority if said.priority is not None else declared.priority
+        if priority is None:
+            priority = self._queue_attributes.priority(queue)
         if priority is None:
             priority = self._settings.default_priority
         expires = said.expires if said.expires is not None else declared.expires
         return Draft(
             definition=prepared.definition,
             payload=prepared.payload,
-            queue=said.queue or declared.queue or self._settings.default_queue,
+            queue=queue,
             priority=priority_of(priority, self._priority_map, self._reporting.logger),
             run_at=said.run_at,
             delay=said.delay_seconds,

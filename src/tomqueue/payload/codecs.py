@@ -30,13 +30,13 @@ class ArgumentsCodec:
         self._is_plain = self._least == len(self._parameters)
 
     @classmethod
-    def of_function(cls, function: Callable[..., Any], job_name: str, *, skip_first: bool) -> "ArgumentsCodec":
-        """Return the codec of ``function``; ``skip_first`` leaves out its first parameter (the JobContext).
+    def of_function(cls, function: Callable[..., Any], job_name: str, *, skip: int) -> "ArgumentsCodec":
+        """Return the codec of ``function``, less its first ``skip`` parameters (self, the JobContext).
 
         Raises DefinitionError for a parameter whose type cannot travel as JSON.
         """
         signature = inspect.signature(function)
-        parameters = list(signature.parameters.values())[int(skip_first) :]
+        parameters = list(signature.parameters.values())[skip:]
         signature = signature.replace(parameters=parameters)
         return cls(signature, Layout(job_name, parameters, lambda: function_hints(function, parameters)))
 

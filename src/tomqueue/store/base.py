@@ -39,10 +39,11 @@ class Inserted:
 class Want:
     """What a worker with free slots would take: the most urgent ready rows of its queues, at most ``limit``.
 
-    ``queues`` are in the order of this turn (round robin); ``below`` takes only priorities more urgent than
-    that rank. ``marks`` is the worker's low-water mark per (queue, priority): stamp and id of the last row it
-    took there, below which only deleted index entries and other workers' rows are left. The store moves it;
-    the worker clears it every few seconds and whenever a take came back empty.
+    ``queues`` are in the order of this turn (round robin); ``below`` takes only priorities more urgent than that
+    rank, ``first`` none that is more urgent than itself. ``marks`` is the worker's low-water mark per (queue,
+    priority): stamp and id of the last row it took there, below which only deleted index entries and other
+    workers' rows are left. The store moves it; the worker clears it every few seconds and whenever a take came
+    back empty.
 
     ``before`` asks only for rows that were announced before a moment: that of their queue and priority, and none of
     those that it does not name. Of a pair that has no such row the mark moves up to that moment.
@@ -52,6 +53,7 @@ class Want:
     limit: int
     worker: int
     below: int = 4
+    first: int = 0
     marks: dict[tuple[str, int], tuple[Any, int]] = field(default_factory=dict)
     before: Mapping[tuple[str, int], datetime] | None = None
 

@@ -229,8 +229,8 @@ class Catalog:
         with self._store.reading() as connection:
             return connection.execute(statement).scalar()
 
-    def unpark(self, names: Sequence[str]) -> list[tuple[int, str]]:
-        """Release parked jobs whose names a starting worker knows; return their ids and queues, most urgent first."""
+    def unpark(self, names: Sequence[str]) -> list[tuple[int, str, int]]:
+        """Release parked jobs whose names a starting worker knows; return id, queue and rank, most urgent first."""
         jobs = self._jobs
         now = self._store.now()
         # a parked row is among the unannounced ones, due within the longest back-off: short ranges of the due index
@@ -240,13 +240,13 @@ class Catalog:
         parked = and_(jobs.c.parked_at.is_not(None), text(UNANNOUNCED))
         known = and_(due, parked, jobs.c.name.in_(names))
         # a row that somebody has locked is passed over: a worker that starts waits for nobody
-        wanted = select(jobs.c.id, jobs.c.queue).where(known, self._unlocked()).order_by(jobs.c.priority, jobs.c.id)
-        free = wanted.with_for_update(skip_locked=True)
+        wanted = select(jobs.c.id, jobs.c.queue, jobs.c.priority).where(known, self._unlocked())
+        free = wanted.order_by(jobs.c.priority, jobs.c.id).with_for_update(skip_locked=True)
 
-        def work(connection: Connection) -> list[tuple[int, str]]:
-            rows = [(job, queue) for job, queue in connection.execute(free)]
+        def work(connection: Connection) -> list[tuple[int, str, int]]:
+            rows = [(job, queue, rank) for job, queue, rank in connection.execute(free)]
             if rows:
-                statement = update(jobs).where(jobs.c.id.in_([job for job, _ in rows]), self._unlocked())
+                statement = update(jobs).where(jobs.c.id.in_([job for job, _, _ in rows]), self._unlocked())
                 connection.execute(statement.values(parked_at=None, run_at=now, updated_at=now))
             return rows
 

@@ -341,7 +341,7 @@ class SqlStore(Transactions):
 
 def pairs(want: Want) -> list[tuple[str, int]]:
     """Return the queues and priorities of a turn: most urgent first, and queues in the order of the turn."""
-    turn = [(queue, priority) for priority in PRIORITIES[: want.below] for queue in want.queues]
+    turn = [(queue, priority) for priority in PRIORITIES[want.first : want.below] for queue in want.queues]
     return turn if want.before is None else [pair for pair in turn if pair in want.before]
 
 

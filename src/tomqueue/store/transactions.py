@@ -84,6 +84,11 @@ class Transactions(ABC):
         self._forget_the_parents()
         return self.engine.connect()
 
+    def own_engine(self) -> Engine:
+        """Return our own Engine, for sessions."""
+        self._forget_the_parents()
+        return self.engine
+
     def _forget_the_parents(self) -> None:
         """Leave pooled connections that were opened before a fork to the parent."""
         if self._pid != os.getpid():

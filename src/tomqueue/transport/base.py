@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 from tomqueue.definition import ConsumerDefinition
 from tomqueue.message import Message, Outgoing
+from tomqueue.priority import PRIORITIES
 
 __all__ = [
     "Consumer", "Delivery", "Letter", "Mailbox", "MessagePublisher", "Notification", "Publisher", "Transport",
@@ -178,8 +179,8 @@ class Transport(Protocol):
     def publisher(self) -> Publisher:
         """Return the enqueueing side of this process."""
 
-    def consumer(self, queues: Callable[[], Sequence[str]]) -> Consumer:
-        """Return the working side for the queues that ``queues`` names, now and later."""
+    def consumer(self, queues: Callable[[], Sequence[str]], ranks: range = PRIORITIES) -> Consumer:
+        """Return the working side for the queues that ``queues`` names, now and later, and priorities of ``ranks``."""
 
     def mailbox(self, wanted: Wanted) -> Mailbox | None:
         """Return where messages of other programs arrive; None without a broker."""

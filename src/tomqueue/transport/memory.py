@@ -5,6 +5,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from itertools import count
 
+from tomqueue.priority import PRIORITIES
 from tomqueue.service import boot_time
 from tomqueue.transport.base import Delivery, Notification
 
@@ -24,9 +25,9 @@ class MemoryTransport:
         """Return the enqueueing side."""
         return MemoryPublisher(self)
 
-    def consumer(self, queues: Callable[[], Sequence[str]]) -> "MemoryConsumer":
+    def consumer(self, queues: Callable[[], Sequence[str]], ranks: range = PRIORITIES) -> "MemoryConsumer":
         """Return a working side; each has deliveries of its own."""
-        return MemoryConsumer(self, queues)
+        return MemoryConsumer(self, queues, ranks)
 
     def mailbox(self, *_asked: object) -> None:
         """Return None: other programs send nothing here."""
@@ -62,9 +63,10 @@ class MemoryConsumer:
 
     asks_database = False
 
-    def __init__(self, transport: MemoryTransport, queues: Callable[[], Sequence[str]]) -> None:
+    def __init__(self, transport: MemoryTransport, queues: Callable[[], Sequence[str]], ranks: range) -> None:
         self._transport = transport
         self._queues = queues
+        self._ranks = ranks
         self._tags = count(1)
         self._open: dict[int, Delivery] = {}
         self._woken = False
@@ -73,7 +75,7 @@ class MemoryConsumer:
         """Take what has arrived."""
         received: list[Delivery] = []
         with self._transport.news:
-            for priority in range(4):
+            for priority in self._ranks:
                 for queue in self._queues():
                     line = self._transport.lines[queue, priority]
                     while line and len(received) < limit:
@@ -85,7 +87,7 @@ class MemoryConsumer:
         """Return the rank of the most urgent news."""
         lines = self._transport.lines
         with self._transport.news:
-            return next((rank for rank in range(4) for queue in self._queues() if lines[queue, rank]), None)
+            return next((rank for rank in self._ranks for queue in self._queues() if lines[queue, rank]), None)
 
     def ack(self, delivery: Delivery) -> None:
         """Forget the delivery."""
@@ -109,7 +111,7 @@ class MemoryConsumer:
         """Return the lines that are empty: now, since nothing is under way here."""
         lines = self._transport.lines
         with self._transport.news:
-            pairs = [(queue, rank) for queue in self._queues() for rank in range(4)]
+            pairs = [(queue, rank) for queue in self._queues() for rank in self._ranks]
             return {pair: boot_time() for pair in pairs if not lines[pair]}
 
     def suspend(self) -> None:
@@ -124,7 +126,7 @@ class MemoryConsumer:
             self._woken = False
 
     def _has_news(self) -> bool:
-        return any(self._transport.lines[queue, priority] for queue in self._queues() for priority in range(4))
+        return any(self._transport.lines[queue, priority] for queue in self._queues() for priority in self._ranks)
 
     def wake(self) -> None:
         """End a ``wait`` of another thread."""

@@ -4,7 +4,7 @@ On SQLite a look is a PRAGMA that says whether anyone committed; on a server it 
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from tomqueue.service import boot_time
 from tomqueue.settings import Settings
@@ -30,7 +30,7 @@ class PollingTransport:
         """Return a publisher with nothing to do."""
         return SilentPublisher()
 
-    def consumer(self, queues: Callable[[], Sequence[str]]) -> Consumer:  # noqa: ARG002 - the database is asked for all
+    def consumer(self, *_wanted: object) -> Consumer:
         """Return a consumer that notices commits."""
         return PollingConsumer(self._store, self._settings)
 

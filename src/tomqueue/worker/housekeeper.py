@@ -19,7 +19,7 @@ from tomqueue.worker.queues import Queues
 from tomqueue.worker.slot import Slot
 from tomqueue.worker.watchdog import Watchdog
 
-__all__ = ["Housekeeper"]
+__all__ = ["TIME_TO_UNWIND", "Housekeeper"]
 
 TICK = 0.05
 IDLE_TICK = 0.2

@@ -39,6 +39,7 @@ class Looks:
         batch: BatchSize,
         now: Callable[[], datetime],
         announce: Callable[[], Announced],
+        ranks: range,
         thorough: bool,
     ) -> None:
         self._store = store
@@ -49,7 +50,8 @@ class Looks:
         self._now = now
         self._announce = announce
         self._thorough = thorough
-        self._want = Want((), 1, worker)
+        self._want = Want((), 1, worker, first=ranks.start)
+        self._ranks = ranks
         self._marked_at = 0.0
         self._due_looked_at = boot_time()
         self._due_at = 0.0
@@ -88,7 +90,7 @@ class Looks:
             want.marks.clear()
             self._marked_at = boot_time()
         want.queues = self._queues.in_turn()
-        want.below = below
+        want.below = min(below, self._ranks.stop)
         want.limit = min(self._batch.size(), self._board.room)
         claimed = self._claims.take(want)
         if claimed and below == ALL:

@@ -52,6 +52,7 @@ class LostNews:
         worker: int,
         batch: BatchSize,
         now: Callable[[], datetime],
+        ranks: range,
     ) -> None:
         self._claims = claims
         self._consumer = consumer
@@ -60,7 +61,8 @@ class LostNews:
         self._events = events
         self._batch = batch
         self._now = now
-        self._want = Want((), 1, worker)
+        self._want = Want((), 1, worker, first=ranks.start)
+        self._ranks = ranks
         self._newest: dict[tuple[str, int], datetime] = {}
         self._samples: deque[tuple[float, dict[tuple[str, int], datetime]]] = deque([(boot_time(), {})])
         self._age = HELD
@@ -113,7 +115,7 @@ class LostNews:
         if is_whole:
             want.marks.clear()
         want.queues = self._queues.in_turn()
-        want.below = below
+        want.below = min(below, self._ranks.stop)
         want.limit = min(self._batch.size(), self._board.room)
         want.before = self._over()
         claimed = self._claims.take(want) if want.before else []

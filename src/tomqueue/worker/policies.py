@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from tomqueue.definition import JobDefinition, Options, seconds_of
+from tomqueue.definition import JobDefinition, Options, said, seconds_of
 from tomqueue.job import Claimed
 from tomqueue.settings import Settings
 from tomqueue.worker.finish import Policy, default_backoff
@@ -44,24 +44,31 @@ class Policies:
             backoff=backoff_of(options.backoff),
             cap=settings.backoff_cap,
             jitter=settings.backoff_jitter if options.jitter is None else options.jitter,
-            delete_failed=settings.delete_failed_jobs,
+            delete_failed=first_said(options.delete_failed_jobs, settings.delete_failed_jobs),
             keep_place=self._keep_place,
         )
 
 
 def said_by(target: Any, policy: Policy) -> dict[str, Any]:
-    """Return what the methods of a class job say (Delayed::Job: max_attempts, max_run_time, reschedule_at).
+    """Return what the methods of a class job say: max_attempts, max_run_time, reschedule_at, delete_failed_jobs.
 
-    One that returns None says nothing.
+    One that returns None says nothing. The names are Delayed::Job's, whose last one is ``destroy_failed_jobs?``.
     """
-    said: dict[str, Any] = {}
+    terms: dict[str, Any] = {}
     if hasattr(target, "max_attempts") and (most := target.max_attempts()) is not None:
-        said["max_attempts"] = most
+        terms["max_attempts"] = most
     if hasattr(target, "max_run_time") and (longest := target.max_run_time()) is not None:
-        said["max_run_time"] = min(seconds_of(longest), policy.max_run_time)
+        terms["max_run_time"] = min(seconds_of(longest), policy.max_run_time)
+    if (delete := said(target, "delete_failed_jobs")) is not None:
+        terms["delete_failed"] = bool(delete)
     if hasattr(target, "reschedule_at"):
-        said["backoff"] = lambda attempt, now: (target.reschedule_at(now, attempt) - now).total_seconds()
-    return said
+        terms["backoff"] = lambda attempt, now: (target.reschedule_at(now, attempt) - now).total_seconds()
+    return terms
+
+
+def first_said(own: bool | None, usual: bool) -> bool:
+    """Return what a job says itself, else what is usual."""
+    return usual if own is None else own
 
 
 def backoff_of(

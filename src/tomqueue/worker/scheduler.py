@@ -114,12 +114,12 @@ class Scheduler:
         row = self._table.get(name)
         if row.next_run_at is None or row.next_run_at > now:
             return  # another worker was quicker
-        definition = self._tools.registry.find(name)
+        registry = self._tools.registry
         turn = turn_of(row.schedule, row.next_run_at, now, PIECE)
 
         def enqueue(connection: object) -> None:
             ticks = [Tick(schedule=name, at=at) for at in turn.ticks]
-            self._tools.enqueue_many([replace(definition.without_arguments(), tick=tick) for tick in ticks], connection)
+            self._tools.enqueue_many([replace(registry.periodic(name), tick=tick) for tick in ticks], connection)
 
         if self._table.tick(row, turn, enqueue) and not turn.ticks:
             self._tools.logger.warning(

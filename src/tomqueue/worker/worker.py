@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from tomqueue.errors import JobInterrupted, LeaseLost, StoreError
+from tomqueue.priority import PRIORITIES, nearest_rank
 from tomqueue.service import boot_time
 from tomqueue.stack import Layer
 from tomqueue.store.base import Announced
@@ -60,6 +61,14 @@ class WorkerOptions:
     """Stop between two jobs once the process has used so many bytes."""
     until_idle: bool = False
     """Stop when nothing is ready."""
+    first_rank: int = PRIORITIES.start
+    last_rank: int = PRIORITIES[-1]
+    """The most and the least urgent priority that is served."""
+
+    @property
+    def ranks(self) -> range:
+        """The priorities that are served."""
+        return range(self.first_rank, self.last_rank + 1)
 
 
 class Worker:
@@ -96,7 +105,7 @@ class Worker:
         self._clock = DatabaseClock(store.now)
         self._batch = BatchSize(settings.batch_seconds, settings.max_batch)
         self._queues = Queues(options.queues, tools.catalog.queue_states, self._paused)
-        self._consumer = tools.transport.consumer(self._queues.active)
+        self._consumer = tools.transport.consumer(self._queues.active, options.ranks)
         self._messages = self._open_messages()
         keep_place = not tools.transport.pushes
         self._claims = Claims(
@@ -172,14 +181,15 @@ class Worker:
     def _make_intake(self, worker: int) -> Intake:
         """Put together what brings work in: the news, and the looks into the database."""
         store, board, claims, queues, now = self._tools.store, self._board, self._claims, self._queues, self._clock.now
-        thorough = self._options.until_idle
+        thorough, ranks = self._options.until_idle, self._options.ranks
         looks = Looks(
             store, claims, queues, board,
-            worker=worker, batch=self._batch, now=now, announce=self._announce(), thorough=thorough,
+            worker=worker, batch=self._batch, now=now, announce=self._announce(), ranks=ranks, thorough=thorough,
         )  # fmt: skip
         lost = LostNews(
-            claims, self._consumer, queues, board, self._tools.events, worker=worker, batch=self._batch, now=now
-        )
+            claims, self._consumer, queues, board, self._tools.events,
+            worker=worker, batch=self._batch, now=now, ranks=ranks,
+        )  # fmt: skip
         return Intake(
             store, claims, self._consumer, queues, board, messages=self._messages, looks=looks, lost=lost,
             batch=self._batch, now=now, idle=self._idle, thorough=thorough,
@@ -189,6 +199,7 @@ class Worker:
         """Open what the consumers of the queues that we serve need; none when we are to stop once no job is ready."""
         tools, options = self._tools, self._options
         consumers = [one for one in tools.consumers if not options.queues or one.queue in options.queues]
+        consumers = [one for one in consumers if one.priority.rank in options.ranks]
         mailbox = None
         if consumers and not options.until_idle:
             wanted = Wanted(
@@ -211,8 +222,8 @@ class Worker:
         """
         try:
             released = self._tools.catalog.unpark(self._tools.registry.names())
-            served = set(self._queues.active())
-            mine = [job for job, queue in released if queue in served]
+            served, ranks = set(self._queues.active()), self._options.ranks
+            mine = [job for job, queue, rank in released if queue in served and nearest_rank(rank) in ranks]
             if mine:
                 self._claims.claim(mine[: self._board.room])
         except StoreError as error:  # their back-off ends by itself

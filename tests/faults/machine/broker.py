@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from itertools import count
 
 from tomqueue import service
+from tomqueue.priority import PRIORITIES
 from tomqueue.transport.base import Delivery, Notification
 
 __all__ = ["HeldBroker", "HeldConsumer"]
@@ -24,7 +25,7 @@ class HeldBroker:
         """Return the enqueueing side."""
         return HeldPublisher(self)
 
-    def consumer(self, queues: Callable[[], Sequence[str]]) -> "HeldConsumer":
+    def consumer(self, queues: Callable[[], Sequence[str]], _ranks: range = PRIORITIES) -> "HeldConsumer":
         """Return a working side."""
         return HeldConsumer(self, queues)
 

@@ -1,6 +1,7 @@
 """``tomqueue jobs`` and ``tomqueue clear`` on a real database."""
 
 import re
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -275,3 +276,29 @@ def test_a_priority_is_shown_by_name(cli: Any, tq: TomQueue) -> None:
     put(tq, "send", priority=Priority.BULK.rank)
     assert " bulk " in cli("jobs", "list")
     assert cli.json("jobs", "list")[0]["priority"] == "bulk"
+
+
+def test_a_job_shows_its_display_name(cli: Any, tq: TomQueue) -> None:
+    """What ``display_name()`` of its instance says; one that raises says so, and one that cannot be read is shown."""
+
+    @tq.job(name="mail")
+    @dataclass
+    class Mail:
+        address: str
+
+        def process(self) -> None: ...
+
+        def display_name(self) -> str | None:
+            if not self.address:
+                raise ValueError("no address")
+            return f"mail to {self.address}"
+
+    for address in ("ann@example.org", ""):
+        tq.enqueue(Mail(address))
+    unreadable, other = tq.enqueue(Mail("")).id, put(tq, "resize", argument="a.png")
+    change(tq, unreadable, payload="{}")
+    assert cli.json("jobs", "show", "1")["display_name"] == "mail to ann@example.org"
+    assert re.search(r"display name +mail to ann@example.org\n", cli("jobs", "show", "1"))
+    assert "(display_name() raised ValueError: no address)" in cli("jobs", "show", "2")
+    for job_id in (unreadable, other):
+        assert "display" not in cli("jobs", "show", str(job_id))

@@ -13,6 +13,8 @@ from tomqueue.cli.commands.edits import edit_commands
 from tomqueue.cli.commands.filters import JOB_ID, filtered
 from tomqueue.cli.output import Column, print_json, print_json_array, print_pairs, print_table
 from tomqueue.cli.target import Target
+from tomqueue.definition import Registry, said
+from tomqueue.errors import Parked
 from tomqueue.job import Job, State
 from tomqueue.store.catalog import Filter
 from tomqueue.times import age, when
@@ -72,10 +74,11 @@ def list_jobs(target: Target, *, which: Filter, limit: int, after: int, as_json:
 def show(target: Target, job_id: int, *, as_json: bool) -> None:
     """Show everything about a job, with its arguments and its last error."""
     job = target.catalog.get(job_id)
+    display = {"display_name": name} if (name := display_name(target.registry, job)) else {}
     if as_json:
-        print_json(fields(job))
+        print_json(fields(job) | display)
     else:
-        print_pairs(described(job, target.store.now()))
+        print_pairs([*described(job, target.store.now()), *(("display name", name) for name in display.values())])
 
 
 @click.command()
@@ -86,6 +89,19 @@ def show(target: Target, job_id: int, *, as_json: bool) -> None:
 def clear(target: Target, *, queue: str | None, yes: bool, as_json: bool) -> None:
     """Delete every job that does not run: waiting and failed."""
     change_all(target, DELETE, Filter(queue=queue), yes=yes, as_json=as_json)
+
+
+def display_name(registry: Registry | None, job: Job) -> str | None:
+    """Return what the job says of itself by ``display_name()`` (Delayed::Job), where the application is known."""
+    if registry is None:
+        return None
+    try:
+        name = said(registry.find(job.name).load(job.payload).target, "display_name")
+    except Parked:
+        return None  # `tomqueue explain` says why
+    except Exception as error:  # noqa: BLE001 - the application's code: looking at a job must not fail by it
+        return f"(display_name() raised {type(error).__name__}: {error})"
+    return None if name is None else str(name)
 
 
 def rows(found: Iterable[Job], now: datetime) -> Iterator[Sequence[str]]:

@@ -5,12 +5,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 import msgspec
 
 from tomqueue.cli.logs import configure_logs
+from tomqueue.cli.pools import worker_options, workers
 from tomqueue.cli.target import Target
 from tomqueue.daemon.child import leave, run_child
 from tomqueue.daemon.crew import Place
@@ -20,51 +21,21 @@ from tomqueue.daemon.spec import EXIT_DATABASE_AWAY, ChildSpec, Kind
 from tomqueue.daemon.supervisor import Supervisor
 from tomqueue.errors import SettingsError, StoreUnavailable, TomQueueError
 from tomqueue.reporting import Reporting
-from tomqueue.settings import Settings, check_name
+from tomqueue.settings import Settings
 from tomqueue.store.open import ready_store
-from tomqueue.worker.board import MAX_SLOTS
 from tomqueue.worker.worker import WorkerOptions
 
 __all__ = ["run_commands"]
 
-F = TypeVar("F", bound=Callable[..., Any])
-CORES = os.cpu_count() or 1
-UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
-
-
+exit_on_complete = click.option(
+    "--exit-on-complete", "until_idle", is_flag=True, help="End when nothing is ready, as workoff does."
+)
 with_json_logs = click.option("--json-logs", is_flag=True, help="Log one JSON object a line.")
-
-
-def size(_context: click.Context, _option: click.Parameter, value: str | None) -> int | None:
-    """Return a number of bytes that was written with a unit: 300M, 2G."""
-    if value is None:
-        return None
-    text = value.upper()
-    number, unit = (text[:-1], text[-1]) if text[-1:] in UNITS else (text, "")
-    try:
-        return int(float(number) * UNITS.get(unit, 1))
-    except ValueError as error:
-        raise click.BadParameter(f"{value!r} is no size: write 300M or 2G") from error
-
-
-def worker_options(function: F) -> F:
-    """Add the options that run, work and workoff share."""
-    for option in reversed((
-        click.option("-p", "--processes", type=click.IntRange(1, 512), default=CORES, show_default="one a core"),
-        click.option("--threads", type=click.IntRange(1, MAX_SLOTS), default=1, show_default=True,
-                     help="Slots of each process, for jobs that wait for the network."),
-        click.option("--queues", metavar="A,B", help="Serve these queues only. Default: all, also those to come."),
-        click.option("--max-jobs", type=click.IntRange(1), help="Replace a process after so many jobs."),
-        click.option("--max-memory", metavar="SIZE", callback=size,
-                     help="Replace a process between two jobs once it uses so much."),
-        with_json_logs,
-    )):  # fmt: skip
-        function = option(function)
-    return function
 
 
 @click.command()
 @worker_options
+@exit_on_complete
 @click.option("--reload", "reloads", is_flag=True, help="Restart the workers when a Python file changes (development).")
 @click.option(
     "--reload-dir",
@@ -74,33 +45,43 @@ def worker_options(function: F) -> F:
     type=click.Path(path_type=Path),
     help="Watch this folder, also several times. Default: the current one.",
 )
+@with_json_logs
 @click.pass_obj
-def run(target: Target, /, *, json_logs: bool, reloads: bool, folders: tuple[Path, ...], **options: Any) -> None:
+def run(
+    target: Target, /, *, json_logs: bool, until_idle: bool, reloads: bool, folders: tuple[Path, ...], **options: Any
+) -> None:
     """Run workers, and with a broker a deferred process, until TERM or Ctrl-C (twice: at once). HUP restarts them."""
     if folders and not reloads:
         raise click.UsageError("--reload-dir needs --reload")
     reload = (folders or (Path(),)) if reloads else ()
+    places = workers(until_idle=until_idle, **options)
 
-    def places(settings: Settings) -> list[Place]:
-        return workers(until_idle=False, **options) + (announcer() if settings.broker_url else [])
+    def with_announcer(settings: Settings) -> list[Place]:
+        announces = settings.broker_url and not until_idle
+        return places + (announcer(options["name"]) if announces else [])
 
-    supervise(target, places, json_logs=json_logs, reload=reload)
+    supervise(target, with_announcer, json_logs=json_logs, reload=reload)
 
 
 @click.command()
 @worker_options
+@exit_on_complete
+@with_json_logs
 @click.pass_obj
 def work(target: Target, /, *, json_logs: bool, **options: Any) -> None:
     """Run workers only."""
-    supervise(target, lambda _settings: workers(until_idle=False, **options), json_logs=json_logs)
+    places = workers(**options)
+    supervise(target, lambda _settings: places, json_logs=json_logs)
 
 
 @click.command()
 @worker_options
+@with_json_logs
 @click.pass_obj
 def workoff(target: Target, /, *, json_logs: bool, **options: Any) -> None:
     """Run workers until nothing is ready."""
-    supervise(target, lambda _settings: workers(until_idle=True, **options), json_logs=json_logs)
+    places = workers(until_idle=True, **options)
+    supervise(target, lambda _settings: places, json_logs=json_logs)
 
 
 @click.command()
@@ -117,19 +98,9 @@ def deferred(target: Target, /, *, json_logs: bool) -> None:
     supervise(target, places, json_logs=json_logs)
 
 
-def announcer() -> list[Place]:
+def announcer(name: str | None = None) -> list[Place]:
     """Return the place of a deferred process."""
-    return [Place(WorkerOptions(), kind=Kind.DEFERRED)]
-
-
-def workers(
-    *, processes: int, threads: int, queues: str | None, max_jobs: int | None, max_memory: int | None, until_idle: bool
-) -> list[Place]:
-    """Return the places of worker processes."""
-    options = WorkerOptions(
-        queues=queue_names(queues), threads=threads, max_jobs=max_jobs, max_memory=max_memory, until_idle=until_idle,
-    )  # fmt: skip
-    return [Place(options) for _ in range(processes)]
+    return [Place(WorkerOptions(), kind=Kind.DEFERRED, name=None if name is None else f"{name}.deferred")]
 
 
 def supervise(
@@ -159,12 +130,6 @@ def supervise(
             raise TomQueueError("the processes could not be started; they wrote why above")
     finally:
         store.close()
-
-
-def queue_names(queues: str | None) -> tuple[str, ...]:
-    """Return the names in ``--queues``; ``*`` and nothing mean all."""
-    names = [name.strip() for name in ("*" if queues is None else queues).split(",")]
-    return () if "*" in names else tuple(check_name("--queues", name) for name in names)
 
 
 def ourselves(app: str, level: str) -> list[str]:

@@ -15,10 +15,12 @@ __all__ = ["RabbitConsumer"]
 class RabbitConsumer:
     """A Consumer. Its connection lives in a thread of its own; only ``wait`` and ``close`` wait."""
 
-    def __init__(self, settings: Settings, queues: Callable[[], Sequence[str]], reporting: Reporting) -> None:
+    def __init__(
+        self, settings: Settings, queues: Callable[[], Sequence[str]], ranks: range, reporting: Reporting
+    ) -> None:
         self._settings = settings
         self._hand = Hand()
-        self._subscription = Subscription(settings, queues, self._hand, reporting)
+        self._subscription = Subscription(settings, queues, ranks, self._hand, reporting)
         self._link = Link(settings, "consumer", self._subscription, reporting)
         self._subscription.link = self._link
         self._flushing = False

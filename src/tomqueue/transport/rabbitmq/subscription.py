@@ -9,7 +9,6 @@ from typing import Any
 
 from pika.exceptions import ChannelClosedByClient
 
-from tomqueue.priority import PRIORITIES
 from tomqueue.reporting import Reporting
 from tomqueue.service import boot_time
 from tomqueue.settings import Settings
@@ -30,10 +29,10 @@ MOST_OPENING = 1.0
 
 
 class Subscription(OneChannel):
-    """Keeps the consumers as ``queues`` and ``suspended`` say, and brings what arrives into the hand."""
+    """Keeps the consumers as ``queues``, ``ranks`` and ``suspended`` say, and brings what arrives into the hand."""
 
     def __init__(
-        self, settings: Settings, queues: Callable[[], Sequence[str]], hand: Hand, reporting: Reporting
+        self, settings: Settings, queues: Callable[[], Sequence[str]], ranks: range, hand: Hand, reporting: Reporting
     ) -> None:
         super().__init__(reporting)
         self.suspended = False
@@ -43,6 +42,7 @@ class Subscription(OneChannel):
         self._prefetch = settings.prefetch
         self._topology = Topology(settings.prefix, settings.queue_type)
         self._queues = queues
+        self._ranks = ranks
         self._hand = hand
         self._ledger = Ledger()
         self._silence = Silence()
@@ -85,7 +85,7 @@ class Subscription(OneChannel):
         No news is ever sent of a queue that the broker cannot have. What we have in hand is not at its end.
         """
         unsent = [queue for queue in self._queues() if not self._topology.can_carry(queue)]
-        empty = self._silence.empty_at() | {(queue, rank): boot_time() for queue in unsent for rank in PRIORITIES}
+        empty = self._silence.empty_at() | {(queue, rank): boot_time() for queue in unsent for rank in self._ranks}
         for source in self._hand.waiting():
             empty.pop(source, None)
         return empty
@@ -152,7 +152,7 @@ class Subscription(OneChannel):
         """Consume what is wanted, and no more what is not."""
         if channel is not self._channel or not channel.is_open:
             return
-        wanted = {(queue, rank) for queue in self._queues() if self._topology.can_carry(queue) for rank in PRIORITIES}
+        wanted = {(queue, rank) for queue in self._queues() if self._topology.can_carry(queue) for rank in self._ranks}
         self._wanted = wanted
         self._silence.keep(wanted)
         for source in sorted(self._consumers.keys() - wanted):
@@ -160,7 +160,7 @@ class Subscription(OneChannel):
         self._give_back(source for source in self._asked - wanted)
         for queue in sorted({queue for queue, _ in wanted - self._asked}):
             declarations = list(self._topology.of_queue(queue))
-            sources = [(queue, rank) for rank in PRIORITIES if (queue, rank) not in self._asked]
+            sources = [(queue, rank) for rank in self._ranks if (queue, rank) not in self._asked]
             self._asked.update(sources)
             self._declarations.declare(channel, declarations, partial(self._consume, channel, sources))
         self._look()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from tomqueue.priority import PRIORITIES
 from tomqueue.reporting import Reporting
 from tomqueue.settings import Settings
 from tomqueue.store.sql import SqlStore
@@ -29,9 +30,9 @@ class RabbitTransport:
         """Return the enqueueing side of this process, and of those forked from it."""
         return RabbitPublisher(self._store, self._settings, self._reporting)
 
-    def consumer(self, queues: Callable[[], Sequence[str]]) -> RabbitConsumer:
+    def consumer(self, queues: Callable[[], Sequence[str]], ranks: range = PRIORITIES) -> RabbitConsumer:
         """Return a working side."""
-        return RabbitConsumer(self._settings, queues, self._reporting)
+        return RabbitConsumer(self._settings, queues, ranks, self._reporting)
 
     def mailbox(self, wanted: Wanted) -> RabbitMailbox:
         """Return where messages of other programs arrive."""
