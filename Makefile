@@ -13,10 +13,10 @@ help: ## list the verbs
 run: .venv/installed ## install into .venv and run the quickstart example
 	$(BIN)/python examples/quickstart/run.py
 
-# ARGS goes to pytest: make test ARGS="tests/unit -x"
+# ARGS goes to pytest: make test ARGS="tests/unit -x -n 0". Two files of tests at a time: most of them wait for processes.
 test: export TOMQUEUE_TEST_REQUIRE_SERVERS := 1
 test: check ## install what the tests need, check the code, run every test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: .venv/installed-dev ## lint, format check, types, import contracts
 	$(BIN)/ruff check

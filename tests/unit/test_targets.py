@@ -304,6 +304,12 @@ def test_two_of_one_name() -> None:
 # handle_asynchronously ------------------------------------------------------------------------------------
 
 
+def test_a_method_has_no_schedule() -> None:
+    """No object is there to call it on: the option is refused where it is written, not ignored."""
+    with pytest.raises(TypeError, match="unexpected keyword argument 'cron'"):
+        asynchronous(lambda _self: None, cron="* * * * *")
+
+
 def test_a_handled_method_is_enqueued_where_it_is_called() -> None:
     """With the declaration's terms; a callable is asked of the object. A worker runs the method itself."""
     job = Letter("hi").later("ann")

@@ -67,6 +67,8 @@ class Asynchronous(Generic[CallP, P, R]):
         self.wrapped = wrapped
         self.name: str = wrapped.__name__
         self._delays = delays
+        if unknown := set(options) - set(AsynchronousOptions.__annotations__):
+            raise TypeError(f"handle_asynchronously() got an unexpected keyword argument {min(unknown)!r}")
         asked = {name: value for name, value in options.items() if is_asked(name, value)}
         self._asked = asked
         self.options = Options(**{name: value for name, value in options.items() if name not in asked})

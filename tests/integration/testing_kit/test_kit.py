@@ -139,7 +139,7 @@ def test_jobs_run_in_the_order_of_their_times_without_waiting(kit: Kit) -> None:
     def at() -> float:
         return round((kit.now() - began) / HOUR, 1)
 
-    @kit.tq.job(name="flaky", backoff=[2 * 3600.0], max_attempts=3)
+    @kit.tq.job(name="flaky", backoff=[2.5 * 3600.0], max_attempts=3)
     def flaky(ctx: JobContext) -> None:
         ran.append(("flaky", ctx.attempt, at()))
         raise ValueError("not yet")
@@ -158,10 +158,10 @@ def test_jobs_run_in_the_order_of_their_times_without_waiting(kit: Kit) -> None:
     assert ran == [
         ("flaky", 1, 0.0),
         ("nap", 1, 1.0),
-        ("flaky", 2, 2.0),
+        ("flaky", 2, 2.5),
         ("three", 1, 3.0),
         ("nap", 1, 4.0),
-        ("flaky", 3, 4.0),
+        ("flaky", 3, 5.0),
     ]
     assert [one.outcome for one in outcomes] == ["retried", "snoozed", "retried", "finished", "finished", "failed"]
     assert kit.now() - began >= HOUR * 8
