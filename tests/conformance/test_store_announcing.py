@@ -1,8 +1,11 @@
 """Conformance of announcing for the news: which rows changed, with what their notifications say."""
 
+import os
+import socket
 import threading
 from datetime import timedelta
 from operator import attrgetter
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -104,10 +107,30 @@ def test_nobody_waits_for_what_another_holds(store: SqlStore) -> None:
 @pytest.mark.parametrize("kind", ["postgres"], indirect=True)
 def test_an_answer_that_never_came_is_an_unknown_outcome(store: SqlStore) -> None:
     """A statement that is a transaction of its own may have been committed when its connection breaks."""
+
+    def break_and_ask(link: Any) -> object:
+        with socket.socket(fileno=os.dup(link.fileno())) as peer:
+            peer.shutdown(socket.SHUT_RDWR)
+        return link.execute("SELECT 1")
+
     with pytest.raises(OutcomeUnknown):
-        store._at_once(lambda link: link.execute("SELECT pg_terminate_backend(pg_backend_pid())"))
+        store._at_once(break_and_ask)
     (job,) = insert(store, new(run_at=PAST))
     assert len(store.announce_news([job])) == 1
+
+
+@pytest.mark.parametrize("kind", ["postgres"], indirect=True)
+def test_what_the_server_ended_instead_is_tried_once_more(store: SqlStore) -> None:
+    """It says so by an SQLSTATE: then nothing was committed, and the caller need not hear of a restart."""
+    ended: list[object] = []
+
+    def end_once(link: Any) -> object:
+        if not ended:
+            ended.append(link)
+            link.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        return link.execute("SELECT 7").fetchone()
+
+    assert store._at_once(end_once) == (7,)
 
 
 @pytest.mark.parametrize("kind", ["postgres"], indirect=True)
