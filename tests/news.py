@@ -122,11 +122,16 @@ def waiting_in(url: str, queue: str) -> int:
         return count
 
 
+def ids_in(body: bytes) -> list[int]:
+    """Return the jobs that the body of one of our own messages tells of."""
+    said = json.loads(body)
+    return [job for job, *_ in said["jobs"]] if "jobs" in said else [said["job_id"]]
+
+
 def told_in(url: str, queue: str) -> set[int]:
     """Return the jobs that the messages in a queue of the broker tell of; they stay there."""
     told: set[int] = set()
     with raw_channel(url) as channel:
         while (body := channel.basic_get(queue)[2]) is not None:
-            said = json.loads(body)
-            told |= {said["job_id"]} if "job_id" in said else {entry[0] for entry in said["jobs"]}
+            told.update(ids_in(body))
     return told

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tests.news import ids_in
+
 __all__ = ["Malice", "Odds", "Parcel"]
 
 HUGE = 200_000
@@ -69,7 +71,7 @@ class Malice:
         return [self._delayed(one) for one in arrives]
 
     def _remember(self, body: bytes) -> None:
-        self._seen = [*self._seen[-1000:], *ids_of(body)]
+        self._seen = [*self._seen[-1000:], *ids_in(body)]
 
     def _delayed(self, parcel: Parcel) -> Parcel:
         if not self.happens("delayed", self._odds.delay):
@@ -92,12 +94,6 @@ class Malice:
     def noise(self, length: int) -> bytes:
         """Return bytes that mean nothing."""
         return self._random.randbytes(length)
-
-
-def ids_of(body: bytes) -> list[int]:
-    """Return the ids that one of our own messages names."""
-    said = json.loads(body)
-    return [job for job, *_ in said["jobs"]] if "jobs" in said else [said["job_id"]]
 
 
 def pieces(parcel: Parcel) -> Iterator[Parcel]:

@@ -10,7 +10,7 @@ from pika.exceptions import ChannelClosedByBroker
 
 from tests.acceptance.site import wait_until
 from tests.faults.proxy import HEALTHY, Flow, Proxy
-from tests.news import raw_channel
+from tests.news import ids_in, raw_channel
 from tests.rabbitmq_server import Broker
 from tomqueue.priority import PRIORITIES
 from tomqueue.transport.topology import Topology
@@ -58,8 +58,7 @@ class WiredBroker:
         told: Counter[int] = Counter()
         with raw_channel(self.node.url) as channel:
             while (body := channel.basic_get(self._spy, auto_ack=True)[2]) is not None:
-                message = json.loads(body)
-                told.update([message["job_id"]] if "job_id" in message else [job for job, _ in message["jobs"]])
+                told.update(ids_in(body))
         return told
 
     def most_connections(self, seconds: float = 1.0) -> int:
