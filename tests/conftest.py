@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -101,3 +101,11 @@ def _started(server: Callable[[], AbstractContextManager[Server]]) -> Iterator[S
             outcome = pytest.fail.Exception if required else pytest.skip.Exception
             raise outcome(str(missing), pytrace=False) from None
         yield running
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let what a test has logged be sent to the process that shows it, also half a surrogate pair."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report
