@@ -12,6 +12,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ FOLDERS = (
     "/opt/homebrew/opt/rabbitmq*/sbin",
     "/usr/local/opt/rabbitmq*/sbin",
 )
+PORTS_SECONDS = 30.0
 EPMD = """
 epmd -address 127.0.0.1 &
 until epmd -names >/dev/null 2>&1; do sleep 0.02; done
@@ -106,9 +108,16 @@ class Broker:
         if self._watcher is not None:
             return
         self._pid_file.unlink(missing_ok=True)  # that process is gone, and its number may be another's by now
+        self._wait_for_ports()
         serve = ["sh", "-c", f"{'' if self._membership else EPMD}exec {self._server}"]
         plan = Plan(str(self._directory), [serve], signal.SIGTERM, self._user, self._environment)
         self._watcher = self._running.enter_context(running(plan, self.answers))
+
+    def _wait_for_ports(self) -> None:
+        """Let go of its ports who is still ending: the node that ran here before."""
+        ports, until = (self.port, int(self._environment["RABBITMQ_DIST_PORT"])), time.monotonic() + PORTS_SECONDS
+        while any(map(listens, ports)) and time.monotonic() < until:
+            time.sleep(0.05)
 
     def stop(self) -> None:
         """Stop the node in order; its data stays."""

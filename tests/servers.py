@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import tempfile
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,12 @@ from tests.watcher import Plan, running
 
 USER = "tomqueue"
 # Below what Linux and macOS give to outgoing connections, one of which could take the port before the server.
-PORTS = range(20_000, 32_000)
+# Of tests that run beside each other (pytest-xdist: gw0, gw1, …) each has some of its own: a server that is stopped for
+# a while must find its port again.
+FIRST_PORT, PORTS_EACH = 20_000, 1_500
+BESIDE = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
+PORTS = range(FIRST_PORT + BESIDE * PORTS_EACH, FIRST_PORT + (BESIDE + 1) * PORTS_EACH)
+PICKED: deque[int] = deque(maxlen=PORTS_EACH // 2)
 PROGRAM_FOLDERS = (
     "/usr/lib/postgresql/*/bin",  # Debian and Ubuntu keep PostgreSQL's programs out of PATH
     "/usr/sbin",
@@ -229,11 +235,17 @@ def private_url(driver: str, *, database: str | None, query: dict[str, str] | No
 
 
 def free_port() -> int:
-    """Pick a port that nobody listens on; not by `random`, which pytest-randomly may seed alike elsewhere."""
+    """Pick a port that nobody listens on, and that was not picked lately: its server may be away for a moment.
+
+    Not by `random`, which pytest-randomly may seed alike elsewhere.
+    """
     while True:
         port = secrets.choice(PORTS)
+        if port in PICKED:
+            continue
         with socket.socket() as candidate, contextlib.suppress(OSError):
             candidate.bind(("127.0.0.1", port))
+            PICKED.append(port)
             return port
 
 
