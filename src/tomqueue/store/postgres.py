@@ -282,7 +282,7 @@ class PostgresStore(SqlStore):
 
     def _alone(self, work: Callable[[Link], T]) -> T:
         link = self._links.get()
-        if has_news(link):  # its session has ended, for example: noticed while nothing was sent yet
+        if link.closed or has_news(link):  # its session has ended, for example: noticed while nothing was sent yet
             self._links.drop()
             link = self._links.get()
         try:
