@@ -35,7 +35,7 @@ def planned(options: argparse.Namespace) -> Iterator[tuple[Scenario, Setup, int]
         (scenario, setup)
         for scenario in all_scenarios()
         for setup in scenario.setups
-        if options.only in f"{scenario.name} on {setup}"
+        if not options.only or any(part in f"{scenario.name} on {setup}" for part in options.only)
     ]
     if options.minutes is None:
         yield from ((*pair, next(seeds)) for pair in pairs for _ in range(options.runs))
@@ -104,7 +104,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--runs", type=int, default=3, help="of each fault on each setup")
     parser.add_argument("--minutes", type=float, help="in place of --runs: draw from them until the time is over")
     parser.add_argument("--at-once", type=int, default=1, help="runs beside each other, each on servers of its own")
-    parser.add_argument("--only", default="", help="what must be in 'fault on setup'; the table is then only printed")
+    only = "what must be in 'fault on setup', also several times; the table is then only printed"
+    parser.add_argument("--only", action="append", default=[], help=only)
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of the first run; each next one adds one")
     parser.add_argument("--short-times", action="store_true", help="leases of 3 s instead of 20 s")
     options = parser.parse_args(arguments)
