@@ -324,7 +324,12 @@ class TomQueue:
                 stack = enqueue_stack(
                     Inline(self._is_delayed, self._run_inline),
                     Persist(lambda: self._parts.store, self.settings.max_payload_bytes),
-                    Publish(lambda: self._parts.publisher, lambda: self._parts.message_publisher, self._events),
+                    Publish(
+                        lambda: self._parts.publisher,
+                        lambda: self._parts.message_publisher,
+                        self._events,
+                        self._reporting,
+                    ),
                 )
                 self._enqueue_stack = self.enqueue_layers.into(stack).folded()
             return self._enqueue_stack

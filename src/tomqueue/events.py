@@ -10,6 +10,7 @@ __all__ = ["EVENTS", "Events"]
 
 EVENTS = {
     "job.enqueued": "a job's row is committed",
+    "job.deduplicated": "an enqueue met its unique key: the job that holds it stands for it, and nothing was inserted",
     "job.started": "an attempt begins",
     "job.finished": "an attempt succeeded and the row is gone",
     "job.retried": "an attempt failed or asked for another; the row waits for its back-off",

@@ -41,6 +41,8 @@ class Scene:
     workers: Sequence[WorkerRow]
     ahead: int
     registry: Registry | None
+    key_holder: int | None
+    """Another job that holds its unique key."""
 
 
 def explain(
@@ -55,6 +57,7 @@ def explain(
         workers=workers,
         ahead=catalog.ahead(job) if job.state is State.READY else 0,
         registry=registry,
+        key_holder=catalog.key_holder(job),
     )
     findings = [finding for rule in RULES if (finding := rule(scene)) is not None]
     return Explanation(job=job, findings=findings or [NOTHING])
@@ -147,6 +150,23 @@ def scheduled(scene: Scene) -> Finding | None:
     return Finding(code="scheduled", text=text, cure=f"to run it now: `tomqueue jobs retry {job.id}`")
 
 
+def keyless(scene: Scene) -> Finding | None:
+    """Tell of a unique job whose key another one holds."""
+    job, holder = scene.job, scene.key_holder
+    if holder is None or job.state is State.RUNNING:
+        return None
+    if job.state is not State.FAILED:
+        return Finding(
+            code="unique_key_lost",
+            text=f"job {holder} holds its unique key by now; it goes on without it, and runs too",
+        )
+    return Finding(
+        code="unique_key_taken",
+        text=f"job {holder} holds its unique key by now",
+        cure=f"it cannot be retried before that job lets the key go: see `tomqueue explain {holder}`",
+    )
+
+
 def expired(scene: Scene) -> Finding | None:
     """Tell of a job that was to start by an instant that is over."""
     job = scene.job
@@ -234,6 +254,7 @@ RULES: Sequence[Callable[[Scene], Finding | None]] = (
     held,
     parked,
     scheduled,
+    keyless,
     expired,
     unknown,
     paused,

@@ -12,7 +12,7 @@ import msgspec
 from tomqueue.errors import JobStateError
 from tomqueue.priority import Priority
 
-__all__ = ["Claimed", "Job", "NewJob", "State", "checksum_of"]
+__all__ = ["FINISH", "START", "Claimed", "Job", "NewJob", "State", "Unique", "checksum_of", "lock_of"]
 
 
 class State(StrEnum):
@@ -32,10 +32,14 @@ class State(StrEnum):
     """The next free worker takes it."""
 
 
-class Bound:
-    """What a job that was read by ``tq.jobs`` can do; no field of it."""
+START, FINISH = "start", "finish"
+"""Until when a job holds its unique key: until a worker takes it, or until it has ended."""
 
-    __slots__ = ("_publish",)
+
+class Bound:
+    """What a job can do that was read by ``tq.jobs``, and what its enqueue found; no fields of it."""
+
+    __slots__ = ("_existing", "_publish")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +70,20 @@ class Job(Bound):
     cancelled_at: datetime | None = None
     """When a person cancelled it: of a running job a request, which its worker obeys."""
     last_error: str | None = field(default=None, repr=False)
-    unique_key: str | None = None
+    unique_key: str | None = field(default=None, repr=False)
+    """What it was enqueued as ``unique`` by: among the jobs of its name at most one holds a key."""
+    unique_until: str | None = None
+    """Until when it holds the key: ``start`` or ``finish``."""
+    unique_expires_at: datetime | None = None
+    """From when on it holds the key no longer, whatever it does meanwhile."""
+    unique_held: bool = False
+    """Whether it holds the key now."""
     meta: str | None = field(default=None, repr=False)
+
+    @property
+    def is_existing(self) -> bool:
+        """Whether its enqueue met the key of this job, which was there already, and inserted nothing."""
+        return getattr(self, "_existing", False)
 
     @property
     def arguments(self) -> Any:
@@ -92,6 +108,24 @@ class Job(Bound):
         object.__setattr__(self, "_publish", publish)
         return self
 
+    def as_existing(self) -> Self:
+        """Let ``is_existing`` be true; return it."""
+        object.__setattr__(self, "_existing", True)
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Unique:
+    """The unique key that a new job is to hold, and how long: at most ``seconds`` from its enqueue on."""
+
+    key: str = field(repr=False)
+    until: str = START
+    seconds: float | None = None
+
+    def lock(self, name: str) -> str:
+        """Return what the unique index holds of the key of a job called ``name``."""
+        return lock_of(name, self.key)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
@@ -109,6 +143,7 @@ class NewJob:
     delay: float | None = None
     expires_at: datetime | None = None
     meta: str | None = None
+    unique: Unique | None = None
 
 
 @dataclass(slots=True)
@@ -132,11 +167,17 @@ class Claimed:
     suspect: bool
     meta: str | None
     token: int
+    unique_key: str | None = None
 
     @property
     def priority(self) -> Priority:
         """How urgent it is."""
         return Priority.of_rank(self.rank)
+
+
+def lock_of(name: str, key: str) -> str:
+    """Return a unique key as the index holds it: of one size, and another for each name of a job."""
+    return blake2b(f"{name}\n{key}".encode(), digest_size=16).hexdigest()
 
 
 def checksum_of(job_id: int, queue: str, rank: int, name: str, payload: str) -> str:

@@ -40,13 +40,14 @@ class Jobs:
         state: State | str | None = None,
         queue: str | None = None,
         name: str | None = None,
+        unique_key: str | None = None,
         older_than: timedelta | None = None,
         limit: int | None = 100,
         after: int = 0,
     ) -> "list[Job]":
         """Return jobs in the order of their ids, at most ``limit`` (None: all), beginning after the id ``after``."""
         wanted = None if state is None else State(state)
-        which = Filter(state=wanted, queue=queue, name=name, older_than=older_than)
+        which = Filter(state=wanted, queue=queue, name=name, unique_key=unique_key, older_than=older_than)
         return [job.bound(self.publish) for job in self._catalog().find(which, limit=limit, after=after)]
 
     def count(self, *, state: State | str | None = None, queue: str | None = None, name: str | None = None) -> int:
@@ -54,7 +55,10 @@ class Jobs:
         return self._catalog().count(Filter(state=None if state is None else State(state), queue=queue, name=name))
 
     def retry(self, job_id: int) -> Job:
-        """Make a job that does not run ready now, with all its attempts; raises JobStateError while it runs."""
+        """Make a job that does not run ready now, with all its attempts; raises JobStateError while it runs.
+
+        So it does for a failed job whose unique key another one holds by now.
+        """
         return self._catalog().retry(job_id).bound(self.publish)
 
     def cancel(self, job_id: int) -> Job:

@@ -5,7 +5,7 @@ from sqlalchemy import inspect, text
 
 from tests.conformance.jobs import insert, new, take, want
 from tomqueue.errors import SchemaError
-from tomqueue.job import State
+from tomqueue.job import State, Unique
 from tomqueue.store.catalog import Catalog
 from tomqueue.store.migrate import check_schema, installed_version, migrate
 from tomqueue.store.schema import SCHEMA_VERSION
@@ -14,8 +14,11 @@ from tomqueue.store.sql import SqlStore
 
 def make_first_version(store: SqlStore, version: int = 1) -> None:
     """Turn fresh tables into those of version 1."""
+    of_table = f" ON {store.jobs}" if store.engine.dialect.name in {"mysql", "mariadb"} else ""
     with store.writing() as connection:
-        connection.execute(text(f"ALTER TABLE {store.jobs} DROP COLUMN cancelled_at"))
+        connection.execute(text(f"DROP INDEX tomqueue_jobs_unique{of_table}"))
+        for column in ("cancelled_at", "unique_until", "unique_expires_at", "unique_lock"):
+            connection.execute(text(f"ALTER TABLE {store.jobs} DROP COLUMN {column}"))
         connection.execute(store.tables.version.update().values(version=version))
 
 
@@ -39,6 +42,10 @@ def test_the_first_version_is_brought_up_to_date(store: SqlStore, catalog: Catal
     assert [catalog.get(job).state for job in (running, waiting)] == [State.RUNNING, State.READY]
     assert catalog.cancel(running).cancelled_at is not None
     assert catalog.get(waiting).cancelled_at is None
+    indexes = inspect(store.engine).get_indexes("tomqueue_jobs")
+    assert {index["name"]: index["unique"] for index in indexes}["tomqueue_jobs_unique"]
+    first, second = (store.insert([new(unique=Unique("k"))])[0] for _ in range(2))
+    assert second.id == first.id
 
 
 def test_an_interrupted_upgrade_goes_on(store: SqlStore) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Generic, ParamSpec, Protocol, TypedDict, TypeVar
 from tomqueue.definition.delayed import DelayedCall
 from tomqueue.definition.options import Options, Overrides
 from tomqueue.definition.prepared import NO_OVERRIDES, Prepared
+from tomqueue.definition.uniqueness import Rule
 from tomqueue.errors import DefinitionError, EnqueueError
 from tomqueue.job import Job
 from tomqueue.priority import Priority
@@ -46,6 +47,9 @@ class AsynchronousOptions(TypedDict, total=False):
     jitter: float | None
     atomic: bool
     delete_failed_jobs: bool | None
+    unique: Rule | None
+    unique_until: str | None
+    unique_for: float | timedelta | None
 
 
 class Delays(Protocol):

@@ -29,6 +29,9 @@ class Carrier(Protocol):
     def encode(self, instance: object) -> str:
         """Return the object as JSON; raises EnqueueError for one that cannot travel."""
 
+    def fingerprint(self, text: str) -> str:
+        """Return a short text that tells an encoded object from others."""
+
     def check_visible(self, instance: object) -> None:
         """Raise EnqueueError for an object that a worker would not find yet, although it can travel."""
 
@@ -56,6 +59,10 @@ class Fields:
     def encode(self, instance: object) -> str:
         """Return the fields as JSON; raises ArgumentsError."""
         return self._codec.encode(instance)
+
+    def fingerprint(self, text: str) -> str:
+        """Return what tells the fields from others."""
+        return self._codec.fingerprint(text)
 
     def check_visible(self, instance: object) -> None:
         """Pass: a value is all there."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -10,6 +11,7 @@ from tomqueue.definition.inspection import colour_of, name_of, place_of, wants_c
 from tomqueue.definition.options import Options, Overrides, checked_name
 from tomqueue.definition.prepared import NO_OVERRIDES, Loaded, Prepared
 from tomqueue.definition.schedule import check_needs_nothing, schedule_of
+from tomqueue.definition.uniqueness import check_declared, is_plain, unique_of
 from tomqueue.errors import ArgumentsError, DefinitionError, EnqueueError
 from tomqueue.payload import InstanceCodec, field_names
 
@@ -28,6 +30,8 @@ SAYINGS = ("queue_name", "delete_failed_jobs", "display_name")
 """Methods that say something else about an instance; a field may have such a name, and is only a field then."""
 TAKEN = {"error": ("job", "exception"), "max_attempts": (), "max_run_time": (), "reschedule_at": ("now", "attempts")}
 """What a method is called with beside self, where it is not the job alone."""
+ITSELF = inspect.Parameter("instance", inspect.Parameter.POSITIONAL_ONLY)
+"""What a callable that says a job's key is given."""
 RESERVED = frozenset({*HOOKS, *WORK, *TERMS})
 """Names that a worker looks up as methods (Delayed::Job), so that no field may have them."""
 
@@ -52,6 +56,7 @@ class ClassDefinition(Generic[T]):
         check_work(self.name, work, given=2 if self.wants_context else 1)
         check_hooks(self.name, job_class)
         self._codec = InstanceCodec.of_class(job_class, self.name)
+        check_declared(self.name, options, [ITSELF])
         self.schedule = schedule_of(self.name, options)
         if self.schedule is not None:
             check_needs_nothing(self.name, job_class)
@@ -66,7 +71,13 @@ class ClassDefinition(Generic[T]):
                 f"{self.name}: expected an instance of {self.job_class.__name__}, got {type(instance).__name__}"
             )
         payload = self._codec.encode(instance)
-        return Prepared(definition=self, payload=payload, overrides=overrides, instance=instance)
+        unique = None
+        if not is_plain(self.options, overrides):
+            fingerprint = partial(self._codec.fingerprint, payload)
+            unique = unique_of(
+                self.name, self.options, overrides, ask=lambda rule: rule(instance), fingerprint=fingerprint
+            )
+        return Prepared(definition=self, payload=payload, overrides=overrides, instance=instance, unique=unique)
 
     def without_arguments(self) -> Prepared:
         """Return the instance that a tick enqueues, made at the tick: its defaults are of then."""

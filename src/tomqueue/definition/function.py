@@ -3,13 +3,16 @@
 import functools
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, Generic, ParamSpec, TypeVar, Unpack
 
 from tomqueue.definition.inspection import colour_of, name_of, place_of, wants_context
 from tomqueue.definition.options import Options, OverrideOptions, Overrides
 from tomqueue.definition.prepared import NO_OVERRIDES, Enqueuer, Loaded, Prepared
 from tomqueue.definition.schedule import check_needs_nothing, schedule_of
-from tomqueue.job import Job
+from tomqueue.definition.uniqueness import check_declared, check_rule, is_plain, unique_of
+from tomqueue.errors import EnqueueError
+from tomqueue.job import Job, Unique
 from tomqueue.payload import ArgumentsCodec
 
 __all__ = ["BoundDefinition", "Definition"]
@@ -50,6 +53,7 @@ class Definition(Generic[CallP, P, R]):
         self._function = function
         self._enqueuer = enqueuer
         self._codec = ArgumentsCodec.of_function(function, self.name, skip=int(self.wants_context))
+        check_declared(self.name, options, self._codec.parameters)
 
     def __repr__(self) -> str:
         return f"<job {self.name}>"
@@ -72,11 +76,25 @@ class Definition(Generic[CallP, P, R]):
 
     def using(self, **overrides: Unpack[OverrideOptions]) -> "BoundDefinition[P]":
         """Return this job with other options for one enqueue: ``send.using(delay=60).enqueue(7)``."""
-        return BoundDefinition(self, self._enqueuer, Overrides(**overrides))
+        said = Overrides(**overrides)
+        check_rule(self.name, said.unique, self._codec.parameters, EnqueueError)
+        return BoundDefinition(self, self._enqueuer, said)
 
     def prepared(self, overrides: Overrides, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Prepared:
         """Check a call's arguments and join them with ``overrides``."""
-        return Prepared(definition=self, payload=self._codec.encode(args, kwargs), overrides=overrides)
+        payload = self._codec.encode(args, kwargs)
+        unique = None if is_plain(self.options, overrides) else self._unique(overrides, payload, args, kwargs)
+        return Prepared(definition=self, payload=payload, overrides=overrides, unique=unique)
+
+    def _unique(
+        self, overrides: Overrides, payload: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Unique | None:
+        def ask(rule: Callable[..., Any]) -> Any:
+            bound = self._codec.bound(args, kwargs)
+            return rule(*bound.args, **bound.kwargs)
+
+        fingerprint = partial(self._codec.fingerprint, payload)
+        return unique_of(self.name, self.options, overrides, ask=ask, fingerprint=fingerprint)
 
     def without_arguments(self) -> Prepared:
         """Return the call that a tick enqueues; what has a default takes it when it runs."""

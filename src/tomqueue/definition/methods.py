@@ -9,11 +9,13 @@ import msgspec
 
 from tomqueue.definition.asynchronous import Asynchronous
 from tomqueue.definition.carriers import Bound, Carrier
+from tomqueue.definition.classes import ITSELF
 from tomqueue.definition.inspection import colour_of, wants_context
 from tomqueue.definition.options import Options, Overrides, checked_name
 from tomqueue.definition.prepared import Loaded, Prepared
+from tomqueue.definition.uniqueness import check_declared, is_plain, unique_of
 from tomqueue.errors import DefinitionError, EnqueueError, JobTargetGone, UnreadableArguments
-from tomqueue.payload import ArgumentsCodec
+from tomqueue.payload import ArgumentsCodec, digest_of
 
 __all__ = ["Found", "Kind", "MethodDefinition", "Owner", "found_in"]
 
@@ -75,6 +77,8 @@ class MethodDefinition:
         self.wants_context = wants_context(found.function, context_type, skip_self=owned)
         skip = int(owned) + int(self.wants_context)
         self._codec = ArgumentsCodec.of_function(found.function, self.name, skip=skip)
+        first = [] if found.kind is Kind.STATIC else [ITSELF]
+        check_declared(self.name, self.options, [*first, *self._codec.parameters])
         self._owner = owner
         self._function = found.function
         self._declared = found.declared
@@ -93,10 +97,29 @@ class MethodDefinition:
 
     def prepare(self, receiver: object, terms: Overrides, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Prepared:
         """Check a call; raises ArgumentsError, and EnqueueError for an object that cannot travel."""
-        stored = Stored(arguments=msgspec.Raw(self._codec.encode(args, kwargs).encode()))
+        arguments, target = self._codec.encode(args, kwargs), ""
+        stored = Stored(arguments=msgspec.Raw(arguments.encode()))
         if self.kind is Kind.INSTANCE:
-            stored.target = msgspec.Raw(self._carrier().encode(receiver).encode())
-        return Prepared(definition=self, payload=msgspec.json.encode(stored).decode(), overrides=terms)
+            target = self._carrier().encode(receiver)
+            stored.target = msgspec.Raw(target.encode())
+        unique = None
+        if not is_plain(self.options, terms):
+            unique = unique_of(
+                self.name, self.options, terms,
+                ask=lambda rule: self._asked(rule, receiver, args, kwargs),
+                fingerprint=lambda: self._fingerprint(target, arguments),
+            )  # fmt: skip
+        return Prepared(definition=self, payload=msgspec.json.encode(stored).decode(), overrides=terms, unique=unique)
+
+    def _asked(self, rule: Any, receiver: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Ask a callable for the key as the method is called: with its object or class first, if it has one."""
+        bound = self._codec.bound(args, kwargs)
+        first = () if self.kind is Kind.STATIC else (receiver,)
+        return rule(*first, *bound.args, **bound.kwargs)
+
+    def _fingerprint(self, target: str, arguments: str) -> str:
+        of_target = self._carrier().fingerprint(target) if target else ""
+        return digest_of(of_target.encode(), self._codec.fingerprint(arguments).encode())
 
     def load(self, payload: str) -> Loaded:
         """Return the call of a stored payload; raises UnreadableArguments."""

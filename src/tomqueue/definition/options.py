@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypedDict
 
+from tomqueue.definition.uniqueness import Rule, unique_problem, until_problem
 from tomqueue.errors import DefinitionError, EnqueueError, SettingsError, TomQueueError
 from tomqueue.priority import Priority
 from tomqueue.settings import check_name
@@ -49,6 +50,12 @@ class Options:
     """What becomes of ticks that were missed: ``skip``, ``once`` (None) or ``all``."""
     delete_failed_jobs: bool | None = None
     """Whether a worker deletes the job when it fails for good (Delayed::Job), or keeps it."""
+    unique: Rule | None = None
+    """At most one job of this name holds a key: a str, True for the arguments, or a callable of the arguments."""
+    unique_until: str | None = None
+    """Until when the key is held: ``start`` (None), when a worker takes the job, or ``finish``, when it has ended."""
+    unique_for: float | timedelta | None = None
+    """How long the key is held at most, from the enqueue on."""
 
     def check(self, job_name: str) -> None:
         """Raise DefinitionError that names the job and the first option that cannot work."""
@@ -62,6 +69,7 @@ class Options:
             "expires": number_problem(self.expires, least=MILLISECOND),
             "priority": priority_problem(self.priority),
             "delete_failed_jobs": flag_problem(self.delete_failed_jobs),
+            **unique_problems(self),
         }
         for option, problem in limits.items():
             if problem:
@@ -88,6 +96,9 @@ class JobOptions(TypedDict, total=False):
     every: float | timedelta | None
     misfire: str | None
     delete_failed_jobs: bool | None
+    unique: Rule | None
+    unique_until: str | None
+    unique_for: float | timedelta | None
 
 
 class OverrideOptions(TypedDict, total=False):
@@ -99,6 +110,9 @@ class OverrideOptions(TypedDict, total=False):
     queue: str | None
     max_attempts: int | None
     expires: float | timedelta | None
+    unique: Rule | None
+    unique_until: str | None
+    unique_for: float | timedelta | None
     session: Any
     connection: Any
 
@@ -108,7 +122,8 @@ class Overrides:
     """What one enqueue says differently from the declaration; raises EnqueueError for what cannot work.
 
     ``run_at`` needs a time zone. ``delay`` (seconds or timedelta) is counted on the database's clock; a
-    negative one means now. ``session`` or ``connection`` enqueues in the caller's own transaction.
+    negative one means now. ``session`` or ``connection`` enqueues in the caller's own transaction. ``unique=False`` is
+    not unique whatever the declaration says.
     """
 
     run_at: datetime | None = None
@@ -117,6 +132,9 @@ class Overrides:
     queue: str | None = None
     max_attempts: int | None = None
     expires: float | timedelta | None = None
+    unique: Rule | None = None
+    unique_until: str | None = None
+    unique_for: float | timedelta | None = None
     session: Any = None
     connection: Any = None
 
@@ -126,6 +144,7 @@ class Overrides:
             "delay": number_problem(self.delay, least=-CENTURY),
             "max_attempts": number_problem(self.max_attempts, least=1, most=MOST_ATTEMPTS, whole=True),
             "expires": number_problem(self.expires, least=MILLISECOND),
+            **unique_problems(self),
         }
         for option, problem in limits.items():
             if problem:
@@ -166,6 +185,15 @@ def number_problem(value: object, *, least: float, most: float = CENTURY, whole:
     amount = value.total_seconds() if isinstance(value, timedelta) else value
     # NaN compares false with everything, so it is refused here as well.
     return "" if least <= amount <= most else f"must be between {least:.10g} and {most:.10g}"
+
+
+def unique_problems(terms: Options | Overrides) -> dict[str, str]:
+    """Say by option why a job cannot be unique so; empty for each that it can."""
+    return {
+        "unique": unique_problem(terms.unique),
+        "unique_until": until_problem(terms.unique_until),
+        "unique_for": number_problem(terms.unique_for, least=MILLISECOND),
+    }
 
 
 def exceptions_problem(value: object) -> str:

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from tomqueue.definition.options import Options, Overrides
 from tomqueue.definition.schedule import Schedule, Tick
-from tomqueue.job import Job
+from tomqueue.job import Job, Unique
 
 __all__ = ["NO_OVERRIDES", "Enqueuer", "JobDefinition", "Loaded", "NamedDefinition", "Prepared"]
 
@@ -62,7 +62,7 @@ class Prepared:
     """A call that was checked and can be enqueued, alone or by ``enqueue_many``.
 
     ``instance`` is the object itself when the job is a class, for its ``enqueue`` hook. ``tick`` is what a
-    periodic job is enqueued for.
+    periodic job is enqueued for. ``unique`` is the key that the job is to hold.
     """
 
     definition: JobDefinition
@@ -70,6 +70,7 @@ class Prepared:
     overrides: Overrides = NO_OVERRIDES
     instance: object | None = None
     tick: Tick | None = None
+    unique: Unique | None = None
 
 
 class Enqueuer(Protocol):

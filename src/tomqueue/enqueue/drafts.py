@@ -47,5 +47,6 @@ class Drafts:
             max_attempts=said.max_attempts,
             expires=None if expires is None else seconds_of(expires),
             instance=prepared.instance,
+            unique=prepared.unique,
             tick=prepared.tick,
         )

@@ -1,6 +1,7 @@
 """Layer: write the rows, in the caller's transaction or in one of their own."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from tomqueue.enqueue.request import Draft, Request
@@ -27,8 +28,14 @@ class Persist:
     def _insert(self, request: Request) -> None:
         rows = [self._row(draft) for draft in request.drafts]
         inserted = self._store().insert(rows, request.connection)
+        made: dict[int, Job] = {}
         for draft, row, known in zip(request.drafts, rows, inserted, strict=True):
-            draft.job = job_of(draft, row, known)
+            if row.unique is None:
+                draft.job = job_of(draft, row, known)
+            elif known.id in made:  # another one of this call has the same key
+                draft.job = replace(made[known.id]).as_existing()
+            else:
+                draft.job = made[known.id] = known.existing or unique_job_of(draft, row, known)
 
     def _row(self, draft: Draft) -> NewJob:
         size = len(draft.payload.encode())
@@ -47,6 +54,7 @@ class Persist:
             delay=draft.delay,
             expires_at=expiry(draft),
             meta=draft.meta if draft.tick is None else draft.tick.within(draft.meta),
+            unique=draft.unique,
         )
 
 
@@ -56,6 +64,19 @@ def expiry(draft: Draft) -> datetime | None:
         return None
     due = draft.run_at or datetime.now(UTC) + timedelta(seconds=draft.delay or 0)
     return due + timedelta(seconds=draft.expires)
+
+
+def unique_job_of(draft: Draft, row: NewJob, known: Inserted) -> Job:
+    """Return a job that holds a key, which it is the first to do."""
+    assert row.unique is not None
+    seconds = row.unique.seconds
+    return replace(
+        job_of(draft, row, known),
+        unique_key=row.unique.key,
+        unique_until=row.unique.until,
+        unique_expires_at=None if seconds is None else known.created_at + timedelta(seconds=seconds),
+        unique_held=True,
+    )
 
 
 def job_of(draft: Draft, row: NewJob, known: Inserted) -> Job:

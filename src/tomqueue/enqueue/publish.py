@@ -8,6 +8,7 @@ from tomqueue.crash_points import reached
 from tomqueue.enqueue.request import Request
 from tomqueue.events import Events
 from tomqueue.job import Job, checksum_of
+from tomqueue.reporting import Reporting
 from tomqueue.store.commit import after_commit
 from tomqueue.transport.base import MessagePublisher, Notification, Publisher
 
@@ -25,10 +26,12 @@ class Publish:
         publisher: Callable[[], Publisher],
         message_publisher: Callable[[], MessagePublisher],
         events: Events,
+        reporting: Reporting,
     ) -> None:
         self._publisher = publisher
         self._message_publisher = message_publisher
         self._events = events
+        self._reporting = reporting
 
     def __call__(self, request: Request, proceed: Callable[[Request], None]) -> None:
         """Publish now if the rows are committed already, else when they are."""
@@ -55,11 +58,23 @@ class Publish:
 
     def _publish(self, jobs: Sequence[Job]) -> None:
         reached("enqueue.after_commit")
+        new = [job for job in jobs if not job.is_existing]
         self._publisher().publish([
-            news_of(job, job.announced_at) for job in jobs if job.announced_at is not None
+            news_of(job, job.announced_at) for job in new if job.announced_at is not None
         ])  # fmt: skip
-        for job in jobs:
+        for job in new:
             self._events.emit("job.enqueued", job=job)
+        if len(new) < len(jobs):
+            self._tell_of([job for job in jobs if job.is_existing])
+
+    def _tell_of(self, existing: Sequence[Job]) -> None:
+        """Tell of jobs that stand for an enqueue each, because they held its key."""
+        for job in existing:
+            self._reporting.logger.debug(
+                "job %d %s holds the unique key already: nothing was enqueued", job.id, job.name,
+                extra={"job_id": job.id, "job_name": job.name},
+            )  # fmt: skip
+            self._events.emit("job.deduplicated", job=job)
 
 
 def news_of(job: Job, stamp: datetime) -> Notification:

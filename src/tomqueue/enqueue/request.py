@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from tomqueue.definition import JobDefinition, Tick
-from tomqueue.job import Job
+from tomqueue.job import Job, Unique
 from tomqueue.message import Outgoing
 from tomqueue.priority import Priority
 
@@ -29,6 +29,8 @@ class Draft:
     meta: str | None = None
     instance: object | None = None
     """The object itself when the job is a class."""
+    unique: Unique | None = None
+    """The key that the job is to hold."""
     tick: Tick | None = None
     """What a periodic job is enqueued for; Persist writes it into ``meta``, beside what is there."""
     job: Job | None = None

@@ -11,5 +11,6 @@ codecs (a call, an instance) → layout (named, typed values) → fidelity (the 
 from tomqueue.payload.codecs import ArgumentsCodec, InstanceCodec, function_hints
 from tomqueue.payload.fidelity import field_names
 from tomqueue.payload.layout import Layout
+from tomqueue.payload.text import digest_of
 
-__all__ = ["ArgumentsCodec", "InstanceCodec", "Layout", "field_names", "function_hints"]
+__all__ = ["ArgumentsCodec", "InstanceCodec", "Layout", "digest_of", "field_names", "function_hints"]

@@ -22,12 +22,12 @@ class ArgumentsCodec:
     def __init__(self, signature: inspect.Signature, layout: "Layout") -> None:
         self._signature = signature
         self._layout = layout
-        self._parameters = tuple(signature.parameters.values())
-        positional = [p for p in self._parameters if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD}]
+        self.parameters = tuple(signature.parameters.values())
+        positional = [p for p in self.parameters if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD}]
         self._least = sum(map(is_required, positional))
-        by_keyword = any(is_required(p) for p in self._parameters if p.kind is p.KEYWORD_ONLY)
+        by_keyword = any(is_required(p) for p in self.parameters if p.kind is p.KEYWORD_ONLY)
         self._most = -1 if by_keyword else len(positional)
-        self._is_plain = self._least == len(self._parameters)
+        self._is_plain = self._least == len(self.parameters)
 
     @classmethod
     def of_function(cls, function: Callable[..., Any], job_name: str, *, skip: int) -> "ArgumentsCodec":
@@ -48,7 +48,17 @@ class ArgumentsCodec:
             bound = self._signature.bind(*args, **kwargs).arguments
         except TypeError as error:
             raise ArgumentsError(f"{self._layout.job_name}: {error}") from error
-        return self._layout.dump([bound.get(parameter.name, UNSET) for parameter in self._parameters])
+        return self._layout.dump([bound.get(parameter.name, UNSET) for parameter in self.parameters])
+
+    def fingerprint(self, payload: str) -> str:
+        """Return a short text that tells arguments from others; one left to its default is not one that was given."""
+        return self._layout.fingerprint(payload)
+
+    def bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> inspect.BoundArguments:
+        """Return a call's arguments with all defaults, however they were given."""
+        bound = self._signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return bound
 
     def decode(self, payload: str) -> tuple[list[Any], dict[str, Any]]:
         """Return the positional and keyword arguments of the call; raises UnreadableArguments."""
@@ -57,7 +67,7 @@ class ArgumentsCodec:
             return list(values), {}
         args: list[Any] = []
         kwargs: dict[str, Any] = {}
-        for parameter, stored in zip(self._parameters, values, strict=True):
+        for parameter, stored in zip(self.parameters, values, strict=True):
             if parameter.kind is parameter.VAR_POSITIONAL:
                 args.extend(stored or ())
             elif parameter.kind is parameter.VAR_KEYWORD:
@@ -109,6 +119,10 @@ class InstanceCodec(Generic[T]):
         except AttributeError as error:
             raise ArgumentsError(f"{self._layout.job_name}: {error}: every field must have a value") from error
         return self._layout.dump(values)
+
+    def fingerprint(self, payload: str) -> str:
+        """Return a short text that tells the fields from others."""
+        return self._layout.fingerprint(payload)
 
     def decode(self, payload: str) -> T:
         """Return the instance; raises UnreadableArguments, also when the class refuses the values."""

@@ -10,7 +10,7 @@ import msgspec
 
 from tomqueue.errors import ArgumentsError, DefinitionError, UnreadableArguments
 from tomqueue.payload.fidelity import NOT_FINITE, PLAIN, change_of, not_finite
-from tomqueue.payload.text import ENCODER, encoding_error, from_json, located
+from tomqueue.payload.text import ENCODER, SORTED, digest_of, encoding_error, from_json, located
 
 __all__ = ["UNSET", "Layout", "is_required"]
 
@@ -76,6 +76,10 @@ class Layout:
             if (kind not in PLAIN or type(back) is not kind) and (change := change_of(value, back)):
                 raise ArgumentsError(f"{self.job_name}: argument '{self.names[index]}': {change}")
         return encoded.decode()
+
+    def fingerprint(self, payload: str) -> str:
+        """Return a short text that tells values from others, whatever the order of sets and dicts is."""
+        return digest_of(SORTED.encode(self.coder.decoder.decode(payload)))
 
     def load(self, payload: str) -> tuple[Any, ...]:
         """Return the stored values in order, UNSET for what was left out; raises UnreadableArguments."""

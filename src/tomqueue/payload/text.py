@@ -1,12 +1,13 @@
 """JSON by msgspec, with the few types that it leaves to us and messages that name the argument."""
 
 import re
+from hashlib import blake2b
 from pathlib import PurePath
 from typing import Any
 
 import msgspec
 
-__all__ = ["ENCODER", "encoding_error", "from_json", "located"]
+__all__ = ["ENCODER", "SORTED", "digest_of", "encoding_error", "from_json", "located"]
 
 WHERE = re.compile(r"(?P<what>.*) - at `(?P<key>key` in `)?\$\.(?P<name>\w+)(?P<rest>.*)`", re.DOTALL)
 
@@ -32,6 +33,12 @@ def from_json(kind: Any, value: Any) -> Any:
 
 
 ENCODER = msgspec.json.Encoder(enc_hook=to_json)
+SORTED = msgspec.json.Encoder(enc_hook=to_json, order="deterministic")
+
+
+def digest_of(*texts: bytes) -> str:
+    """Return a short text that tells these from others."""
+    return blake2b(b"\n".join(texts), digest_size=16).hexdigest()
 
 
 def encoding_error(value: Any) -> str:

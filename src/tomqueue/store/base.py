@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import Enum, IntEnum
 from typing import Any, Protocol
 
-from tomqueue.job import Claimed, NewJob
+from tomqueue.job import Claimed, Job, NewJob
 
 __all__ = [
     "Announced",
@@ -33,6 +33,8 @@ class Inserted:
     run_at: datetime
     announced_at: datetime | None
     created_at: datetime
+    existing: Job | None = None
+    """The job that held the unique key already; nothing was inserted then."""
 
 
 @dataclass(slots=True)
@@ -128,7 +130,8 @@ class Store(Protocol):
     def insert(self, jobs: Sequence[NewJob], connection: Any = None) -> list[Inserted]:
         """Write rows, in one transaction; in the caller's, where ``connection`` is a SQLAlchemy Connection.
 
-        New queues become known by it. Immediate rows are announced by the INSERT itself.
+        New queues become known by it. Immediate rows are announced by the INSERT itself. Of a unique job whose key is
+        held the answer is the job that holds it; two of one call with the same key have the same answer.
         """
 
     def take(
@@ -157,6 +160,12 @@ class Store(Protocol):
 
     def undo(self, ids: Sequence[int], token: int) -> int:
         """Give back what a claim under ``token`` whose COMMIT is in doubt may have taken; return how many rows."""
+
+    def retake_keys(self, ids: Sequence[int]) -> Mapping[int, int | None]:
+        """Let unique jobs that wait again hold their keys again.
+
+        Returns those that could not: the id of the job that holds the key (None: one that is being enqueued).
+        """
 
     def restamp(self, ids: Sequence[int], old: datetime) -> tuple[datetime, list[int]]:
         """Give waiting rows that still have the stamp ``old`` a new one; return it and their ids."""

@@ -32,7 +32,7 @@ class CallersRows:
         self._jobs = jobs
         self._clock = clock
         self._later = later
-        self._wanted = (jobs.c.id, jobs.c.run_at, jobs.c.announced_at, jobs.c.created_at)
+        self.wanted = (jobs.c.id, jobs.c.run_at, jobs.c.announced_at, jobs.c.created_at)
         self._known: dict[When, Insert] = {}
 
     def insert(self, connection: Connection, jobs: Sequence[NewJob]) -> list[Inserted]:
@@ -46,20 +46,34 @@ class CallersRows:
             inserted.update(zip(places, rows, strict=True))
         return [inserted[place] for place in range(len(jobs))]
 
+    def all_values(self, job: NewJob) -> dict[str, Any]:
+        """Return all that an INSERT of one row says, expressions too."""
+        times = self._times(When(job.run_at is not None, delay_of(job)))
+        if job.unique is None:
+            return {**given(job), **times}
+        seconds, now = job.unique.seconds, times["created_at"]
+        key = {
+            "unique_key": job.unique.key,
+            "unique_until": job.unique.until,
+            "unique_lock": job.unique.lock(job.name),
+            "unique_expires_at": None if seconds is None else self._later(now, timedelta(seconds=seconds)),
+        }
+        return {**given(job), **times, **key}
+
     def _insert_alike(self, connection: Connection, when: When, jobs: Sequence[NewJob]) -> list[Inserted]:
         statement, times = self._statement(when)
         rows = [{**given(job), **times} for job in jobs]
         if not connection.dialect.insert_returning:
             return [self._insert_and_read(connection, statement, row) for row in rows]
         if len(rows) == 1:
-            return [Inserted(*connection.execute(statement.returning(*self._wanted), rows[0]).one())]
-        ordered = statement.returning(*self._wanted, sort_by_parameter_order=True)
+            return [Inserted(*connection.execute(statement.returning(*self.wanted), rows[0]).one())]
+        ordered = statement.returning(*self.wanted, sort_by_parameter_order=True)
         return [Inserted(*row) for row in connection.execute(ordered, rows)]
 
     def _insert_and_read(self, connection: Connection, statement: Insert, row: Mapping[str, Any]) -> Inserted:
         key = connection.execute(statement, row).inserted_primary_key
         assert key is not None
-        return Inserted(*connection.execute(select(*self._wanted).where(self._jobs.c.id == key[0])).one())
+        return Inserted(*connection.execute(select(*self.wanted).where(self._jobs.c.id == key[0])).one())
 
     def _statement(self, when: When) -> tuple[Insert, Mapping[str, Any]]:
         """Return the INSERT with the times that are expressions, and the values of those that are not."""

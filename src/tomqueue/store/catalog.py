@@ -22,12 +22,14 @@ from sqlalchemy import (
     true,
     update,
 )
+from sqlalchemy.exc import IntegrityError
 
-from tomqueue.errors import JobNotFound, JobStateError
-from tomqueue.job import Job, State
+from tomqueue.errors import JobNotFound, JobStateError, StoreError
+from tomqueue.job import Job, State, lock_of
 from tomqueue.priority import PRIORITIES
 from tomqueue.store.announcing import by_key
 from tomqueue.store.editing import Edit
+from tomqueue.store.keys import holder_of, let_expired_go
 from tomqueue.store.rows import job_of
 from tomqueue.store.schema import UNANNOUNCED
 from tomqueue.store.sql import SqlStore
@@ -44,6 +46,7 @@ class Filter:
     state: State | None = None
     queue: str | None = None
     name: str | None = None
+    unique_key: str | None = None
     older_than: timedelta | None = None
     """Created longer ago than this."""
 
@@ -104,9 +107,47 @@ class Catalog:
             return connection.execute(statement).scalar_one()
 
     def retry(self, job_id: int) -> Job:
-        """Make a failed, parked or scheduled job ready now, with all its attempts. Raises JobStateError if it runs."""
-        self._change(job_id, self._retryable(), self._retried(), "retried")
+        """Make a failed, parked or scheduled job ready now, with all its attempts.
+
+        A unique one holds its key again. Raises JobStateError if it runs, or has failed and another one holds the key.
+        """
+        job = self.get(job_id)
+        if job.unique_key is None or job.unique_held:
+            self._change(job_id, self._retryable(), self._retried(), "retried")
+        else:
+            self._retry_keyed(job, job.unique_key)
         return self.get(job_id)
+
+    def _retry_keyed(self, job: Job, key: str) -> None:
+        """Retry a unique job, which takes its key again in the same statement; one that waits goes on without."""
+        lock, held = lock_of(job.name, key), self._retryable()
+        while (holder := self.key_holder(job)) is None:
+            self._store.write(lambda connection: let_expired_go(connection, self._jobs, [lock], self._store.now()))
+            values = {**self._retried(), "unique_lock": lock, "unique_expires_at": None}
+            try:
+                with self._store.writing() as connection:
+                    retried = update(self._jobs).where(self._jobs.c.id == job.id, held)
+                    changed = connection.execute(retried.values(values)).rowcount
+            except StoreError as error:
+                if not isinstance(error.__cause__, IntegrityError):
+                    raise
+                continue  # another one was quicker to take the key
+            if not changed:
+                self._refuse(job.id, "retried")
+            return
+        if job.state is State.FAILED:
+            raise JobStateError(
+                f"job {job.id} is failed and cannot be retried: job {holder} holds its unique key by now; "
+                "wait until that one lets it go, or cancel it first"
+            )
+        self._change(job.id, held, self._retried(), "retried")
+
+    def key_holder(self, job: Job) -> int | None:
+        """Read which other job holds the unique key of ``job``; None when none does, or it has no key."""
+        if job.unique_key is None or job.unique_held:
+            return None
+        lock, now = lock_of(job.name, job.unique_key), self._store.now()
+        return self._store.read(lambda connection: holder_of(connection, self._jobs, lock, now))
 
     def cancel(self, job_id: int, reason: str = "cancelled") -> Job:
         """Take a waiting job out of its queue: it is kept as failed, with the reason, and can be retried.
@@ -138,8 +179,20 @@ class Catalog:
             self._refuse(job_id, "deleted")
 
     def retry_all(self, ids: Sequence[int], which: Filter | None = None) -> int:
-        """Retry those of ``ids`` that neither run nor are held and that ``which`` still means; return how many."""
-        return self._change_all(ids, which, self._retryable(), self._retried())
+        """Retry those of ``ids`` that neither run nor are held and that ``which`` still means; return how many.
+
+        Of those that have failed and are unique, only those whose key is free.
+        """
+        keyed = and_(self._jobs.c.unique_key.is_not(None), self._jobs.c.failed_at.is_not(None))
+        retried = self._change_all(ids, which, and_(self._retryable(), not_(keyed)), self._retried())
+        wanted = select(self._jobs.c.id).where(self._jobs.c.id.in_(ids), keyed, *self._conditions(which))
+        for job_id in self._store.read(lambda connection: connection.execute(wanted).scalars().all()):
+            try:
+                self.retry(job_id)
+            except (JobStateError, JobNotFound):
+                continue
+            retried += 1
+        return retried
 
     def cancel_all(self, ids: Sequence[int], reason: str = "cancelled", which: Filter | None = None) -> int:
         """Cancel those of ``ids`` that have not failed and that ``which`` still means; return how many."""
@@ -307,6 +360,8 @@ class Catalog:
             conditions.append(jobs.c.queue == which.queue)
         if which.name is not None:
             conditions.append(jobs.c.name == which.name)
+        if which.unique_key is not None:
+            conditions.append(jobs.c.unique_key == which.unique_key)
         if which.older_than is not None:
             conditions.append(jobs.c.created_at < self._store.now() - which.older_than)
         return conditions
@@ -344,6 +399,7 @@ class Catalog:
             "failed_at": case((waits, bindparam(None, now, type_=jobs.failed_at.type))),
             "announced_at": case((waits, null()), else_=jobs.announced_at),
             "parked_at": case((waits, null()), else_=jobs.parked_at),
+            "unique_lock": case((waits, null()), else_=jobs.unique_lock),
             "last_error": reason,
             "cancelled_at": now,
             "updated_at": now,

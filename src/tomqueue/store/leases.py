@@ -162,7 +162,9 @@ class Leases:
 
     def free(self, worker: int, rows: Sequence[Freed], max_crashes: int) -> list[int]:
         """Free rows of a dead process by key; return the ids that this made ready again. Safe to repeat."""
-        return self._store.write(lambda connection: self._free(connection, worker, rows, max_crashes))
+        ready = self._store.write(lambda connection: self._free(connection, worker, rows, max_crashes))
+        self._store.retake_keys([row.id for row in rows])
+        return ready
 
     def _free(self, connection: Connection, worker: int, rows: Sequence[Freed], max_crashes: int) -> list[int]:
         held = self._held(connection, worker, [row.id for row in rows])
@@ -197,6 +199,7 @@ class Leases:
         freed = 0
         for ids in self._held_by(worker):
             freed += self._store.write(partial(self._change, worker=worker, ids=ids, **values))
+            self._store.retake_keys(ids)
         return freed
 
     def orphans(self) -> list[int]:
@@ -245,7 +248,7 @@ class Leases:
     def _charge(self, row: Freed, max_crashes: int) -> dict[str, Any]:
         now = self._store.now()
         if row.fate is Fate.OVERRAN:
-            failed = {"failed_at": now} if row.used_up else {"run_at": row.run_at}
+            failed = {"failed_at": now, "unique_lock": None} if row.used_up else {"run_at": row.run_at}
             return {**failed, "announced_at": None, "crashes": 0, "suspect": false(), "last_error": row.error}
         crashes = self._jobs.c.crashes + 1
         lost = true() if row.used_up else crashes >= max_crashes
@@ -254,6 +257,7 @@ class Leases:
             "last_error": row.error,
             "failed_at": case((lost, bindparam(None, now, type_=self._jobs.c.failed_at.type))),
             "announced_at": case((lost, null()), else_=self._jobs.c.announced_at),
+            "unique_lock": case((lost, null()), else_=self._jobs.c.unique_lock),
         }
 
     def _ready(self, connection: Connection, ids: Sequence[int]) -> list[int]:

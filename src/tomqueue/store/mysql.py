@@ -5,9 +5,10 @@ time zone changes it. Index hints are needed where the optimizer would rather re
 small when it last counted them.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Engine, event, func, literal_column
 
@@ -19,11 +20,24 @@ from tomqueue.store.announcing import Upcoming
 from tomqueue.store.base import Answer, Inserted, Release, Want
 from tomqueue.store.forks import leave_to_parent
 from tomqueue.store.links import closed_on_error, detached, keep_alive
-from tomqueue.store.mysql_text import MICROSECOND, NOW, as_text, code_of, in_utc, insert_row, listed, packets
+from tomqueue.store.mysql_text import (
+    MICROSECOND,
+    NOW,
+    as_text,
+    code_of,
+    in_utc,
+    insert_row,
+    is_held_key,
+    keyed_row,
+    listed,
+    packets,
+)
 from tomqueue.store.sql import NONE, Picked, SqlStore, pairs, patiently
 from tomqueue.store.statements import (
     CLAIMED,
     FREE,
+    KEYED,
+    LET_KEY_GO,
     NEW,
     RUNNABLE,
     STATE,
@@ -37,8 +51,12 @@ from tomqueue.store.transactions import TRANSIENT_RETRIES
 
 __all__ = ["MysqlStore"]
 
+T = TypeVar("T")
+
 # numbers by MySQL's "Server Error Message Reference"; 1020 is MariaDB's innodb_snapshot_isolation
 LOCK_WAIT_TIMEOUT = 1205
+KEYS_READ = 500
+"""Unique keys that one statement looks for."""
 TRANSIENT = {1020, LOCK_WAIT_TIMEOUT, 1213}
 BROKEN = {0, 1053, 1927, 2002, 2003, 2006, 2013, 2055, 4031}
 NOT_MIGRATED = {1054, 1146}
@@ -66,6 +84,8 @@ class MysqlStore(SqlStore):
         self._returning = False
         self._due_index = f"{self.tables.jobs.name}_due"
         self._ready_index = f"{self.tables.jobs.name}_ready"
+        self._unique_index = f"{self.tables.jobs.name}_unique"
+        self._turn = max(1, int(settings.database_timeout))
         event.listen(engine, "connect", self._prepare)
 
     # Connections --------------------------------------------------------------------------------------
@@ -127,20 +147,99 @@ class MysqlStore(SqlStore):
     def _insert(self, link: Any, jobs: Sequence[NewJob]) -> list[Inserted]:
         inserted: list[Inserted] = []
         for some in packets(jobs):
-            made = [insert_row(job) for job in some]
-            statement = f"INSERT INTO {self.jobs} ({NEW}) VALUES {','.join(text for text, _ in made)}"
-            values = [value for _, row in made for value in row]
-            wanted = "id, run_at, announced_at, created_at"
-            if self._returning:
-                found = rows(link, f"{statement} RETURNING {wanted}", values)
-            else:
-                run(link, statement, values)
-                found = self._just_inserted(link, wanted, len(some))
-            inserted += [
-                Inserted(row_id, in_utc(run_at), None if announced is None else in_utc(announced), in_utc(created))
-                for row_id, run_at, announced, created in sorted(found)
-            ]
+            inserted += self._insert_made(link, NEW, [insert_row(job) for job in some])
         return inserted
+
+    def _insert_made(self, link: Any, columns: str, made: Sequence[tuple[str, list[Any]]]) -> list[Inserted]:
+        """Insert rows of these columns, each of a text and its values; answer in their order."""
+        statement = f"INSERT INTO {self.jobs} ({columns}) VALUES {','.join(text for text, _ in made)}"
+        values = [value for _, row in made for value in row]
+        wanted = "id, run_at, announced_at, created_at"
+        if self._returning:
+            found = rows(link, f"{statement} RETURNING {wanted}", values)
+        else:
+            run(link, statement, values)
+            found = self._just_inserted(link, wanted, len(made))
+        return [
+            Inserted(row_id, in_utc(run_at), None if announced is None else in_utc(announced), in_utc(created))
+            for row_id, run_at, announced, created in sorted(found)
+        ]
+
+    def _insert_keyed(self, link: Any, jobs: Sequence[NewJob]) -> list[Inserted | None]:
+        if len(jobs) == 1:
+            return [self._insert_one_keyed(link, jobs[0])]
+        locks = {place: job.unique.lock(job.name) for place, job in enumerate(jobs) if job.unique is not None}
+        held = self._held_locks(link, list(locks.values()))
+        free = [place for place, lock in locks.items() if lock not in held]
+        # most often all that is free now is so in a moment: few statements; else one by one
+        made = dict(zip(free, self._insert_all_keyed(link, [jobs[place] for place in free]), strict=True))
+        return [made.get(place) for place in range(len(jobs))]
+
+    def _held_locks(self, link: Any, locks: Sequence[str]) -> set[str]:
+        held: set[str] = set()
+        for begin in range(0, len(locks), KEYS_READ):
+            some = locks[begin : begin + KEYS_READ]
+            marks = ",".join(["%s"] * len(some))
+            found = rows(link, f"SELECT unique_lock FROM {self.jobs} WHERE unique_lock IN ({marks})", some)
+            held.update(lock for (lock,) in found)
+        return held
+
+    def _insert_all_keyed(self, link: Any, jobs: Sequence[NewJob]) -> list[Inserted | None]:
+        made: list[Inserted | None] = []
+        for some in packets(jobs):
+            try:
+                made += self._insert_made(link, KEYED, [keyed_row(job) for job in some])
+            except self._driver.IntegrityError as error:
+                if not is_held_key(error, self._unique_index):
+                    raise
+                made += [self._insert_one_keyed(link, job) for job in some]
+        return made
+
+    def _insert_one_keyed(self, link: Any, job: NewJob) -> Inserted | None:
+        assert job.unique is not None
+        lock = job.unique.lock(job.name)
+        with self._alone_with(link, lock):
+            if self._is_held(link, lock):
+                return None
+            try:
+                return self._insert_made(link, KEYED, [keyed_row(job)])[0]
+            except self._driver.IntegrityError as error:  # the statement is undone, the transaction goes on
+                if not is_held_key(error, self._unique_index):
+                    raise
+                return None
+
+    def with_key(self, lock: str, work: Callable[[bool], T]) -> T:
+        """Call ``work`` with whether a committed row holds a key; no other enqueue takes it meanwhile."""
+        try:
+            with self._alone_with(self._links.get(), lock):
+                return work(self._at_once(lambda link: self._is_held(link, lock)))
+        except self._driver.Error as error:
+            raise self._raised(error) from error
+
+    def _is_held(self, link: Any, lock: str) -> bool:
+        """Say whether a row holds a key; wait for a transaction that takes it. At READ COMMITTED this locks no gap."""
+        return bool(rows(link, f"SELECT id FROM {self.jobs} WHERE unique_lock = %s LOCK IN SHARE MODE", (lock,)))
+
+    @contextmanager
+    def _alone_with(self, link: Any, lock: str) -> Iterator[None]:
+        """Let enqueues of one key take turns: an INSERT that meets one would lock the gap before it.
+
+        For that long only as the lock of a row is waited for; the unique index decides in any case.
+        """
+        rows(link, "SELECT GET_LOCK(%s, %s)", (f"tomqueue {lock}", self._turn))
+        try:
+            yield
+        finally:
+            with suppress(self._driver.Error):  # of a session that is gone, which has no lock any more
+                rows(link, "SELECT RELEASE_LOCK(%s)", (f"tomqueue {lock}",))
+
+    def _let_expired_go(self, link: Any, locks: Sequence[str]) -> None:
+        marks = ",".join(["%s"] * len(locks))
+        run(
+            link,
+            f"UPDATE {self.jobs} SET unique_lock = NULL WHERE unique_lock IN ({marks}) AND unique_expires_at <= {NOW}",
+            locks,
+        )
 
     def _just_inserted(self, link: Any, wanted: str, count: int) -> list[Any]:
         """Read back what MySQL, which has no RETURNING, has just inserted.
@@ -215,12 +314,13 @@ class MysqlStore(SqlStore):
         run(
             link,
             f"UPDATE {self.jobs} FORCE INDEX (PRIMARY) SET locked_at = {NOW}, locked_by = %s, claim_token = %s,"
-            f" attempts = attempts + 1 WHERE id IN ({keys}) AND locked_by IS NULL",
+            f" attempts = attempts + 1, {LET_KEY_GO} WHERE id IN ({keys}) AND locked_by IS NULL",
             (worker, token),
         )
         found = rows(
             link,
-            f"SELECT {CLAIMED} FROM {self.jobs} FORCE INDEX (PRIMARY) WHERE id IN ({keys}) AND claim_token = %s",
+            f"SELECT {CLAIMED}, unique_key FROM {self.jobs} FORCE INDEX (PRIMARY)"
+            f" WHERE id IN ({keys}) AND claim_token = %s",
             (token,),
         )
         return [claimed(row, token, in_utc) for row in found]
@@ -259,6 +359,7 @@ class MysqlStore(SqlStore):
             f" run_at = coalesce(%s, run_at), failed_at = CASE WHEN %s THEN {NOW} END,"
             f" parked_at = CASE WHEN %s THEN {NOW} END, announced_at = CASE WHEN %s THEN announced_at END,"
             " crashes = CASE WHEN %s THEN crashes ELSE 0 END, suspect = (suspect AND %s),"
+            " unique_lock = CASE WHEN NOT %s THEN unique_lock END,"
             " last_error = coalesce(%s, last_error) WHERE id = %s AND claim_token = %s AND cancelled_at IS NULL",
             (
                 release.attempts,
@@ -269,6 +370,7 @@ class MysqlStore(SqlStore):
                 release.keep_announced,
                 release.keep_crashes,
                 release.keep_crashes,
+                release.failed,
                 release.last_error,
                 release.id,
                 release.token,

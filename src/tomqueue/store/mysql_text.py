@@ -7,10 +7,22 @@ from typing import Any
 from tomqueue.job import NewJob
 from tomqueue.store.statements import delay_of
 
-__all__ = ["MICROSECOND", "NOW", "as_text", "code_of", "in_utc", "insert_row", "listed", "packets"]
+__all__ = [
+    "MICROSECOND",
+    "NOW",
+    "as_text",
+    "code_of",
+    "in_utc",
+    "insert_row",
+    "is_held_key",
+    "keyed_row",
+    "listed",
+    "packets",
+]
 
 NOW = "UTC_TIMESTAMP(6)"
 MICROSECOND = timedelta(microseconds=1)
+DUPLICATE = 1062
 INSERT_ROWS = 500
 INSERT_CHARACTERS = 1_000_000  # max_allowed_packet is 16 MB by default (MySQL 8: 64 MB), a character up to 4 bytes
 
@@ -45,6 +57,21 @@ def insert_row(job: NewJob) -> tuple[str, list[Any]]:
         *when,
         expires_at,
     ]
+
+
+def keyed_row(job: NewJob) -> tuple[str, list[Any]]:
+    """Return the text and the values of a row with a unique key, in the order of KEYED."""
+    assert job.unique is not None
+    text, values = insert_row(job)
+    seconds, expires_at = job.unique.seconds, "NULL"
+    if seconds is not None:
+        expires_at = f"{NOW} + INTERVAL {timedelta(seconds=seconds) // MICROSECOND:d} MICROSECOND"
+    return f"{text[:-1]},%s,%s,%s,{expires_at})", [*values, job.unique.key, job.unique.until, job.unique.lock(job.name)]
+
+
+def is_held_key(error: Exception, index: str) -> bool:
+    """Say whether a driver's error is that of a unique key which another row holds, and no other."""
+    return code_of(error) == DUPLICATE and index in str(error)
 
 
 def listed(ids: Iterable[int]) -> str:

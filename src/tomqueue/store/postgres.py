@@ -5,12 +5,12 @@
 transaction (``now()`` does not).
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import psycopg
-from sqlalchemy import ColumnElement, DateTime, Engine, event, func
+from sqlalchemy import ColumnElement, Connection, DateTime, Engine, event, func, text
 
 from tomqueue.errors import OutcomeUnknown, StoreError, StoreUnavailable
 from tomqueue.job import Claimed, NewJob
@@ -20,12 +20,14 @@ from tomqueue.store.announcing import Upcoming
 from tomqueue.store.base import Answer, Inserted, Release, Want
 from tomqueue.store.links import closed_on_error, detached
 from tomqueue.store.postgres_link import Link, array, has_news, rows, run, watch_over
-from tomqueue.store.postgres_text import NOW, row_of, rows_of
-from tomqueue.store.schema import EPOCH
+from tomqueue.store.postgres_text import NOW, keyed_row_of, row_of, rows_of
+from tomqueue.store.schema import EPOCH, UNIQUE_HELD
 from tomqueue.store.sql import NONE, Picked, SqlStore, end_of, pairs, patiently
 from tomqueue.store.statements import (
     CLAIMED,
     FREE,
+    KEYED,
+    LET_KEY_GO,
     NEW,
     RUNNABLE,
     STATE,
@@ -138,6 +140,31 @@ class PostgresStore(SqlStore):
         )
         return [Inserted(*row) for row in sorted(found)]
 
+    def _insert_keyed(self, link: Link, jobs: Sequence[NewJob]) -> list[Inserted | None]:
+        made: dict[str, Inserted] = {}
+        for some in batched(jobs, KEYED_ROWS):
+            parts = [keyed_row_of(job) for job in some]
+            found = rows(
+                link,
+                f"INSERT INTO {self.jobs} ({KEYED}) VALUES {','.join(part for part, _ in parts)}"
+                f" ON CONFLICT (unique_lock) WHERE {UNIQUE_HELD} DO NOTHING"
+                " RETURNING unique_lock, id, run_at, announced_at, created_at",
+                [value for _, values in parts for value in values],
+            )
+            made |= {lock: Inserted(*row) for lock, *row in found}
+        return [None if job.unique is None else made.get(job.unique.lock(job.name)) for job in jobs]
+
+    def _let_expired_go(self, link: Link, locks: Sequence[str]) -> None:
+        run(
+            link,
+            f"UPDATE {self.jobs} SET unique_lock = NULL WHERE unique_lock = ANY(%s::text[])"
+            f" AND unique_expires_at <= {NOW}",
+            (list(locks),),
+        )
+
+    def _be_impatient(self, connection: Connection) -> None:
+        connection.execute(text("SET LOCAL lock_timeout = '100ms'"))
+
     def _clock(self) -> ColumnElement[datetime]:
         return func.statement_timestamp(type_=DateTime(timezone=True))
 
@@ -190,8 +217,9 @@ class PostgresStore(SqlStore):
     def _lock(self, link: Link, ids: Sequence[int], worker: int, token: int) -> list[Claimed]:
         found = rows(
             link,
-            f"UPDATE {self.jobs} SET locked_at = {NOW}, locked_by = %s, claim_token = %s, attempts = attempts + 1"
-            f" WHERE id = ANY(%s::bigint[]) RETURNING {CLAIMED}, claim_token",
+            f"UPDATE {self.jobs} SET locked_at = {NOW}, locked_by = %s, claim_token = %s,"
+            f" attempts = attempts + 1, {LET_KEY_GO} WHERE id = ANY(%s::bigint[])"
+            f" RETURNING {CLAIMED}, claim_token, unique_key",
             (worker, token, array(ids)),
         )
         return [Claimed(*row) for row in found]  # psycopg reads a column as what it is, and a time in UTC
@@ -229,6 +257,7 @@ class PostgresStore(SqlStore):
             f" run_at = coalesce(%s::timestamptz, run_at), failed_at = CASE WHEN %s THEN {NOW} END,"
             f" parked_at = CASE WHEN %s THEN {NOW} END, announced_at = CASE WHEN %s THEN announced_at END,"
             " crashes = CASE WHEN %s THEN crashes ELSE 0 END, suspect = (suspect AND %s),"
+            " unique_lock = CASE WHEN NOT %s THEN unique_lock END,"
             " last_error = coalesce(%s::text, last_error) WHERE id = %s AND claim_token = %s AND cancelled_at IS NULL",
             (
                 release.attempts,
@@ -239,6 +268,7 @@ class PostgresStore(SqlStore):
                 release.keep_announced,
                 release.keep_crashes,
                 release.keep_crashes,
+                release.failed,
                 release.last_error,
                 release.id,
                 release.token,
@@ -307,6 +337,14 @@ class PostgresStore(SqlStore):
 
 
 NO_MARK = (EPOCH, 0)
+KEYED_ROWS = 500
+"""Unique jobs of one INSERT: a statement has at most 65,535 values."""
+
+
+def batched(jobs: Sequence[NewJob], size: int) -> Iterator[Sequence[NewJob]]:
+    """Cut ``jobs`` into pieces."""
+    for begin in range(0, len(jobs), size):
+        yield jobs[begin : begin + size]
 
 
 def is_refusal(error: Exception) -> bool:

@@ -1,25 +1,42 @@
 """How jobs become the text and the values of PostgreSQL's INSERT."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from tomqueue.job import NewJob
 from tomqueue.store.statements import delay_of
 
-__all__ = ["NOW", "row_of", "rows_of"]
+__all__ = ["NOW", "keyed_row_of", "row_of", "rows_of"]
 
 NOW = "statement_timestamp()"
 
 
 def row_of(job: NewJob) -> tuple[str, list[Any]]:
     """Return what one row is inserted from: text and values. Arrays of one would take most of an enqueue's time."""
+    text, values = columns_of(job)
+    return f"VALUES ({text})", values
+
+
+def keyed_row_of(job: NewJob) -> tuple[str, list[Any]]:
+    """Return the text and the values of a row with a unique key, in the order of KEYED."""
+    assert job.unique is not None
+    text, values = columns_of(job)
+    seconds = job.unique.seconds
+    window = None if seconds is None else timedelta(seconds=seconds)
+    key = [job.unique.key, job.unique.until, job.unique.lock(job.name), window]
+    return f"({text}, %s, %s, %s, {NOW} + %s::interval)", [*values, *key]
+
+
+def columns_of(job: NewJob) -> tuple[str, list[Any]]:
+    """Return the text and the values of a row's columns, in the order of NEW."""
     due, announced = NOW, NOW
     when: list[Any] = []
     if job.run_at is not None:
         due, announced, when = "%s::timestamptz", "NULL", [job.run_at]
     elif delay := delay_of(job):
         due, announced, when = f"{NOW} + %s::interval", "NULL", [delay]
-    text = f"VALUES (%s, %s::smallint, %s, %s, %s, %s::integer, {due}, %s::timestamptz, {announced}, {NOW}, {NOW})"
+    text = f"%s, %s::smallint, %s, %s, %s, %s::integer, {due}, %s::timestamptz, {announced}, {NOW}, {NOW}"
     fixed = [job.queue, job.priority, job.name, job.payload, job.meta, job.max_attempts]
     return text, [*fixed, *when, job.expires_at]
 

@@ -66,6 +66,10 @@ class Reference:
             raise EnqueueError(f"this {self._name} is deleted: no worker could load it")
         return self._layout.dump(state.identity)
 
+    def fingerprint(self, text: str) -> str:
+        """Return what tells the primary key from others."""
+        return self._layout.fingerprint(text)
+
     def check_visible(self, instance: object) -> None:
         """Raise EnqueueError for an object whose INSERT is not committed: a worker may look for it before it is."""
         if current_transaction.get() is None and is_uncommitted(inspect(instance)):

@@ -6,11 +6,12 @@ alike: what was an hour away is due, in the same order and with the same spans b
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, NestedTransaction, and_, bindparam, func, not_, select, update
+from sqlalchemy import ColumnElement, Connection, NestedTransaction, and_, bindparam, case, func, not_, select, update
 from sqlalchemy.orm import Session
 
 from tomqueue.errors import ClaimLost
-from tomqueue.job import Claimed, Job
+from tomqueue.job import FINISH, Claimed, Job
+from tomqueue.store import keys
 from tomqueue.store.atomic import AtomicTransaction
 from tomqueue.store.base import Ending
 from tomqueue.store.rows import finish, job_of
@@ -19,7 +20,9 @@ from tomqueue.store.statements import CLAIMED
 
 __all__ = ["BorrowedTransaction", "Rehearsal", "Savepoint"]
 
-INSTANTS = ("run_at", "expires_at", "announced_at", "created_at", "updated_at", "parked_at", "failed_at")
+INSTANTS = (
+    "run_at", "expires_at", "announced_at", "created_at", "updated_at", "parked_at", "failed_at", "unique_expires_at",
+)  # fmt: skip
 
 
 class Rehearsal:
@@ -56,23 +59,27 @@ class Rehearsal:
         jobs = self._jobs
         now = self._store.now()
         ready = and_(self._free(), jobs.c.run_at <= now)
-        columns = [jobs.c[name] for name in CLAIMED.split(", ")]
+        columns = [jobs.c[name] for name in (*CLAIMED.split(", "), "unique_key")]
         order = (jobs.c.priority, func.coalesce(jobs.c.announced_at, jobs.c.run_at), jobs.c.id)
         found = connection.execute(select(*columns).where(ready).order_by(*order).limit(1)).one_or_none()
         if found is None:
             return None
         attempts = found.attempts + 1
         claim = {"locked_at": now, "locked_by": worker, "claim_token": token, "attempts": attempts}
+        claim["unique_lock"] = case((jobs.c.unique_until == FINISH, jobs.c.unique_lock))
         connection.execute(update(jobs).where(jobs.c.id == found.id).values(claim))
         return Claimed(
             id=found.id, queue=found.queue, rank=found.priority, name=found.name, payload=found.payload,
             attempts=attempts, max_attempts=found.max_attempts, run_at=found.run_at, created_at=found.created_at,
             expires_at=found.expires_at, parks=found.parks, suspect=bool(found.suspect), meta=found.meta, token=token,
+            unique_key=found.unique_key,
         )  # fmt: skip
 
     def finish(self, connection: Connection, ending: Ending) -> bool:
         """Let a claimed row be as its job ended; say whether it was still ours."""
-        return finish(connection, self._jobs, ending, self._store.now())
+        ours = finish(connection, self._jobs, ending, self._store.now())
+        keys.retake(connection, self._jobs, ending.id, self._store.now())
+        return ours
 
     def _free(self) -> ColumnElement[bool]:
         jobs, queues = self._jobs.c, self._store.tables.queues.c

@@ -34,7 +34,9 @@ def let_go(
     # MySQL evaluates SET from left to right, with what stands further left changed: the counters go last
     ordered = sorted(values.items(), key=lambda item: item[0] in {"attempts", "crashes"})
     kept = update(jobs).where(claimed, jobs.c.cancelled_at.is_(None)).ordered_values(*ordered)
-    cancelled = {**FREED, "failed_at": now, "announced_at": None, "parked_at": None, "updated_at": now}
+    cancelled = {
+        **FREED, "failed_at": now, "announced_at": None, "parked_at": None, "unique_lock": None, "updated_at": now,
+    }  # fmt: skip
     failed = update(jobs).where(claimed, jobs.c.cancelled_at.is_not(None)).values(cancelled)
     return connection.execute(kept).rowcount + connection.execute(failed).rowcount
 
@@ -49,6 +51,8 @@ def release_values(release: Release, now: datetime) -> dict[str, Any]:
         "failed_at": now if release.failed else None,
         "parked_at": now if release.parked else None,
     }
+    if release.failed:
+        values["unique_lock"] = None
     if release.run_at is not None:
         values["run_at"] = release.run_at
     if not release.keep_announced:
@@ -82,4 +86,6 @@ def job_of(row: Row[Any], now: datetime) -> Job:
     values["priority"] = Priority.of_rank(row.priority)
     values["suspect"] = bool(row.suspect)
     values["held"] = bool(row.held)
+    over = row.unique_expires_at is not None and row.unique_expires_at <= now
+    values["unique_held"] = values.pop("unique_lock") is not None and not over
     return Job(state=state_of(row, now), **values)

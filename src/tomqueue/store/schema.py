@@ -24,9 +24,19 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
-__all__ = ["EPOCH", "SCHEMA_VERSION", "UNANNOUNCED", "Instant", "Tables", "from_micros", "tables", "to_micros"]
+__all__ = [
+    "EPOCH",
+    "SCHEMA_VERSION",
+    "UNANNOUNCED",
+    "UNIQUE_HELD",
+    "Instant",
+    "Tables",
+    "from_micros",
+    "tables",
+    "to_micros",
+]
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
@@ -109,6 +119,8 @@ class Tables:
 
 
 UNANNOUNCED = "announced_at IS NULL AND failed_at IS NULL AND NOT held"
+UNIQUE_HELD = "unique_lock IS NOT NULL"
+"""Which rows the unique index is over; MySQL's is over all, and takes no two NULLs for the same."""
 MYSQL = {"mysql", "mariadb"}
 
 
@@ -179,13 +191,21 @@ def job_columns() -> list[Column[Any]]:
         Column("failed_at", Instant),
         Column("last_error", long_text()),
         Column("unique_key", key(200)),
+        Column("unique_until", key(10)),
+        Column("unique_expires_at", Instant),
+        Column("unique_lock", key(32)),
         Column("cancelled_at", Instant),
     ]
 
 
 def index_jobs(table: Table, dialect: str) -> None:
-    """Attach the indexes. What a claim writes is in none of them, nor in the condition of one."""
+    """Attach the indexes. What a claim writes is in none of them, nor in the condition of one.
+
+    But for ``unique_lock``, which it changes in the rows of unique jobs only.
+    """
     name = table.name
+    held = text(UNIQUE_HELD)
+    Index(f"{name}_unique", table.c.unique_lock, unique=True, postgresql_where=held, sqlite_where=held)
     if dialect in MYSQL:  # no partial indexes there: a generated column is NULL for the rows to leave out
         due = f"CASE WHEN {UNANNOUNCED} THEN run_at END"
         table.append_column(Column("due_at", Instant, Computed(due, persisted=False)))

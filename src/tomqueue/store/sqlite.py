@@ -18,11 +18,13 @@ from tomqueue.store.base import Answer, Inserted, Release, Want
 from tomqueue.store.commit import after_commit
 from tomqueue.store.links import detached
 from tomqueue.store.liveness import LiveLocks
-from tomqueue.store.schema import from_micros, to_micros
+from tomqueue.store.schema import UNIQUE_HELD, from_micros, to_micros
 from tomqueue.store.sql import NONE, Picked, SqlStore, end_of, pairs
 from tomqueue.store.statements import (
     CLAIMED,
     FREE,
+    KEYED,
+    LET_KEY_GO,
     NEW,
     RUNNABLE,
     STATE,
@@ -133,10 +135,28 @@ class SqliteStore(SqlStore):
             last = link.execute("SELECT last_insert_rowid()").fetchone()[0]
         assert last is not None
         created = from_micros(now)
-        return [
-            Inserted(row_id, from_micros(row[6]), created if row[8] is not None else None, created)
-            for row_id, row in enumerate(rows, last - len(rows) + 1)
-        ]
+        return [inserted(row_id, row, created) for row_id, row in enumerate(rows, last - len(rows) + 1)]
+
+    def _insert_keyed(self, link: sqlite3.Connection, jobs: Sequence[NewJob]) -> list[Inserted | None]:
+        now = now_micros()
+        statement = (
+            f"INSERT INTO {self.jobs} ({KEYED}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+            f" ON CONFLICT (unique_lock) WHERE {UNIQUE_HELD} DO NOTHING"
+        )
+        made: list[Inserted | None] = []
+        for job in jobs:
+            row = insert_row(job, now)
+            cursor = link.execute(statement, row + key_row(job, now))
+            done = cursor.rowcount == 1 and cursor.lastrowid is not None
+            made.append(inserted(cursor.lastrowid or 0, row, from_micros(now)) if done else None)
+        return made
+
+    def _let_expired_go(self, link: sqlite3.Connection, locks: Sequence[str]) -> None:
+        link.execute(
+            f"UPDATE {self.jobs} SET unique_lock = NULL WHERE unique_lock IN ({marks(locks)})"
+            " AND unique_expires_at <= ?",
+            (*locks, now_micros()),
+        )
 
     def _clock(self) -> datetime:
         return self.now()
@@ -179,8 +199,8 @@ class SqliteStore(SqlStore):
 
     def _lock(self, link: sqlite3.Connection, ids: Sequence[int], worker: int, token: int) -> list[Claimed]:
         found = link.execute(
-            f"UPDATE {self.jobs} SET locked_at = ?, locked_by = ?, claim_token = ?, attempts = attempts + 1"
-            f" WHERE id IN ({marks(ids)}) RETURNING {CLAIMED}",
+            f"UPDATE {self.jobs} SET locked_at = ?, locked_by = ?, claim_token = ?, attempts = attempts + 1,"
+            f" {LET_KEY_GO} WHERE id IN ({marks(ids)}) RETURNING {CLAIMED}, unique_key",
             (now_micros(), worker, token, *ids),
         ).fetchall()
         return [claimed(row, token, from_micros) for row in found]
@@ -212,6 +232,7 @@ class SqliteStore(SqlStore):
             " run_at = coalesce(?, run_at), failed_at = ?, parked_at = ?,"
             " announced_at = CASE WHEN ? THEN announced_at END,"
             " crashes = CASE WHEN ? THEN crashes ELSE 0 END, suspect = (suspect AND ?),"
+            " unique_lock = CASE WHEN NOT ? THEN unique_lock END,"
             " last_error = coalesce(?, last_error) WHERE id = ? AND claim_token = ? AND cancelled_at IS NULL",
             (
                 release.attempts,
@@ -223,6 +244,7 @@ class SqliteStore(SqlStore):
                 release.keep_announced,
                 release.keep_crashes,
                 release.keep_crashes,
+                release.failed,
                 release.last_error,
                 release.id,
                 release.token,
@@ -266,6 +288,19 @@ class SqliteStore(SqlStore):
             for priority in PRIORITIES
         ]
         return min((from_micros(first[0]) for first in firsts if first), default=None)
+
+
+def inserted(row_id: int, row: Sequence[Any], created: datetime) -> Inserted:
+    """Return what the database made of a row, of the values that were given to it."""
+    return Inserted(row_id, from_micros(row[6]), created if row[8] is not None else None, created)
+
+
+def key_row(job: NewJob, now: int) -> tuple[Any, ...]:
+    """Return what a unique job's row has beside, in the order of KEYED."""
+    assert job.unique is not None
+    seconds = job.unique.seconds
+    expires_at = None if seconds is None else now + timedelta(seconds=seconds) // timedelta(microseconds=1)
+    return job.unique.key, job.unique.until, job.unique.lock(job.name), expires_at
 
 
 def insert_row(job: NewJob, now: int) -> tuple[Any, ...]:

@@ -5,12 +5,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tomqueue.errors import SchemaError
-from tomqueue.job import Claimed, NewJob
+from tomqueue.job import FINISH, Claimed, NewJob
 from tomqueue.store.base import Answer
 
 __all__ = [
     "CLAIMED",
     "FREE",
+    "KEYED",
+    "LET_KEY_GO",
     "NEW",
     "RUNNABLE",
     "STATE",
@@ -31,11 +33,15 @@ FREE = "locked_at = NULL, locked_by = NULL, claim_token = NULL"
 CLAIMED = (
     "id, queue, priority, name, payload, attempts, max_attempts, run_at, created_at, expires_at, parks, suspect, meta"
 )
-"""The columns of a claimed row, in the order that ``claimed`` reads them."""
+"""The columns of a claimed row, in the order that ``claimed`` reads them; ``unique_key`` follows."""
 STATE = "id, failed_at, locked_by, held, parked_at"
 """The columns that decide whether a row can be claimed, in the order that ``answer`` reads them."""
 NEW = "queue, priority, name, payload, meta, max_attempts, run_at, expires_at, announced_at, created_at, updated_at"
 """The columns of an INSERT."""
+KEYED = f"{NEW}, unique_key, unique_until, unique_lock, unique_expires_at"
+"""The columns of an INSERT of a unique job."""
+LET_KEY_GO = f"unique_lock = CASE WHEN unique_until = '{FINISH}' THEN unique_lock END"
+"""What a claim changes of a unique job, whose key is free from then on; of another row nothing."""
 
 
 def claimed(row: Sequence[Any], token: int, instant: Callable[[Any], datetime]) -> Claimed:
@@ -54,6 +60,7 @@ def claimed(row: Sequence[Any], token: int, instant: Callable[[Any], datetime]) 
         parks,
         suspect,
         meta,
+        unique_key,
     ) = row
     return Claimed(
         row_id,
@@ -70,6 +77,7 @@ def claimed(row: Sequence[Any], token: int, instant: Callable[[Any], datetime]) 
         bool(suspect),
         meta,
         token,
+        unique_key,
     )
 
 
@@ -91,7 +99,7 @@ def fail_cancelled(jobs: str, now: str, mark: str) -> str:
     """Return the statement that fails a claimed row which a person has cancelled; its values: attempts, id, token."""
     return (
         f"UPDATE {jobs} SET {FREE}, attempts = {mark}, updated_at = {now}, failed_at = {now}, announced_at = NULL,"
-        f" parked_at = NULL WHERE id = {mark} AND claim_token = {mark} AND cancelled_at IS NOT NULL"
+        f" parked_at = NULL, unique_lock = NULL WHERE id = {mark} AND claim_token = {mark} AND cancelled_at IS NOT NULL"
     )
 
 

@@ -104,11 +104,31 @@ class Endings:
                 ours.append(replace(one, event="job.cancelled"))
             else:
                 (ours if hold or one.in_doubt else lost).append(one)
+        self._retake_keys(ended)
         self.tell(ours)
         for one in lost:
             self._logger.warning("job %d: this worker lost its claim; its outcome changed nothing", one.job.id)
             if one.event is not None:
                 self._events.emit("job.claim_lost", job=one.job)
+
+    def _retake_keys(self, ended: Sequence[Ended]) -> None:
+        """Let unique jobs that go on hold their keys again; one whose key is another job's by now goes on without."""
+        again = {
+            one.job.id: one.job
+            for one in ended
+            if one.job.unique_key is not None and isinstance(one.ending, Release) and not one.ending.failed
+        }
+        if not again:
+            return
+        try:
+            without = self._store.retake_keys(list(again))
+        except StoreError as error:  # they are committed, and run; another job of their key may come in beside them
+            self._report(error)
+            return
+        for job_id, holder in without.items():
+            by = "another job, which is just being enqueued" if holder is None else f"job {holder}"
+            what = (job_id, again[job_id].name, by)
+            self._logger.info("job %d %s: its unique key is held by %s; it goes on without it", *what)
 
     def tell(self, ended: Iterable[Ended]) -> None:
         """Count outcomes that are committed, and emit their events."""

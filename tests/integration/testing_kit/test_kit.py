@@ -300,3 +300,25 @@ def test_ctrl_c_in_a_job_ends_the_test(kit: Kit) -> None:
     with pytest.raises(pytest.fail.Exception, match="inside of a job"):
         kit.drain(raise_errors=False)
     assert [(job.state, job.attempts) for job in kit.enqueued()] == [(State.READY, 0)]
+
+
+def test_unique_jobs(kit: Kit) -> None:
+    """A key is held until its job runs, or its window is over by the kit's time; a retry holds it again."""
+    tries: list[int] = []
+
+    @kit.tq.job(name="refresh", unique=True, unique_for=HOUR, max_attempts=2)
+    def refresh() -> None:
+        tries.append(1)
+        raise Retry(delay=60)
+
+    first = refresh.enqueue()
+    assert refresh.enqueue().id == first.id
+    kit.assert_enqueued(refresh, count=1)
+    kit.drain()
+    assert refresh.enqueue().id == first.id
+    kit.run_due(60)
+    assert len(tries) == 2
+    second = refresh.using(delay=2 * HOUR).enqueue()
+    assert not second.is_existing
+    kit.advance(HOUR)
+    assert not refresh.enqueue().is_existing

@@ -37,6 +37,7 @@ OPTIONS = (
     *(click.option(f"--{state}", is_flag=True, help=text) for state, text in STATES.items()),
     click.option("--queue", metavar="NAME", help="Of this queue."),
     click.option("--name", metavar="NAME", help="Of this definition."),
+    click.option("--unique-key", metavar="KEY", help="Enqueued with this unique key."),
     click.option("--older-than", callback=span_of_time, metavar="1h", help="Created longer ago: 90s, 15m, 1h, 2d, 1w."),
 )
 
@@ -46,12 +47,18 @@ def filtered(function: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(function)
     def with_filter(
-        *arguments: Any, queue: str | None, name: str | None, older_than: timedelta | None, **options: Any
+        *arguments: Any,
+        queue: str | None,
+        name: str | None,
+        unique_key: str | None,
+        older_than: timedelta | None,
+        **options: Any,
     ) -> None:
         states = [state for state in STATES if options.pop(state.value)]
         if len(states) > 1:
             raise click.UsageError(f"{' and '.join(f'--{state}' for state in states)}: a job has one state, name one")
-        which = Filter(state=states[0] if states else None, queue=queue, name=name, older_than=older_than)
+        state = states[0] if states else None
+        which = Filter(state=state, queue=queue, name=name, unique_key=unique_key, older_than=older_than)
         function(*arguments, which=which, **options)
 
     decorated: Callable[..., None] = with_filter
@@ -67,6 +74,8 @@ def described(which: Filter) -> str:
         parts.append(f"named {which.name}")
     if which.queue is not None:
         parts.append(f"in queue {which.queue}")
+    if which.unique_key is not None:
+        parts.append(f"with unique key {which.unique_key}")
     if which.older_than is not None:
         parts.append(f"older than {span(which.older_than.total_seconds())}")
     return "".join(f" {part}" for part in parts)
