@@ -4,11 +4,11 @@ Who is told of a job that is there counts on it to see what the transaction writ
 that transaction ends, in a way that claims pass over; the other way round it could start before the commit.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Connection, Insert, Select, Table, select, text
+from sqlalchemy import Connection, Select, Table, select, text
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import IntegrityError
@@ -23,6 +23,8 @@ from tomqueue.store.schema import UNIQUE_HELD
 __all__ = ["CallersKeys", "Committed"]
 
 T = TypeVar("T")
+INSERTS: Mapping[str, Callable[[Table], Any]] = {"sqlite": sqlite_insert, "postgresql": postgres_insert}
+"""Each dialect's own INSERT, which knows of ON CONFLICT."""
 
 
 class Committed(Protocol):
@@ -83,17 +85,15 @@ class InSqlite:
         let_expired_go(self._connection, self._jobs, locks, self._committed.now())
 
     def _insert(self, job: NewJob) -> Inserted | None:
-        statement: Any = sqlite_insert(self._jobs).values(self._rows.all_values(job))
-        on_lock = {"index_elements": [self._jobs.c.unique_lock], "index_where": text(UNIQUE_HELD)}
-        if not self._connection.execute(statement.on_conflict_do_nothing(**on_lock)).rowcount:
-            return None
-        return self._inserted(job)
+        statement, row = self._rows.keyed(job, self._unless_held)
+        found = self._connection.execute(statement, row).one_or_none()
+        return None if found is None else Inserted(*found)
 
-    def _inserted(self, job: NewJob) -> Inserted:
-        assert job.unique is not None
-        lock = job.unique.lock(job.name)
-        found = self._connection.execute(select(*self._rows.wanted).where(self._jobs.c.unique_lock == lock))
-        return Inserted(*found.one())
+    def _unless_held(self, computed: Mapping[str, Any]) -> Any:
+        """Return the INSERT that does nothing where its key is held, and tells so by returning nothing."""
+        insert: Any = INSERTS[self._connection.dialect.name](self._jobs).values(computed)
+        on_lock = {"index_elements": [self._jobs.c.unique_lock], "index_where": text(UNIQUE_HELD)}
+        return insert.on_conflict_do_nothing(**on_lock).returning(*self._rows.wanted)
 
     def _holding(self, locks: Sequence[str]) -> Select[Any]:
         return select(self._jobs).where(self._jobs.c.unique_lock.in_(locks))
@@ -123,14 +123,6 @@ class InPostgres(InSqlite):
         jobs, now = self._jobs, self._committed.now()
         if not self._committed.write(lambda connection: let_expired_go(connection, jobs, locks, now)):
             super().let_expired_go(locks)
-
-    def _insert(self, job: NewJob) -> Inserted | None:
-        statement = postgres_insert(self._jobs).values(self._rows.all_values(job))
-        on_lock = statement.on_conflict_do_nothing(
-            index_elements=[self._jobs.c.unique_lock], index_where=text(UNIQUE_HELD)
-        )
-        row = self._connection.execute(on_lock.returning(*self._rows.wanted)).one_or_none()
-        return None if row is None else Inserted(*row)
 
 
 class InMysql(InSqlite):
@@ -179,13 +171,19 @@ class InMysql(InSqlite):
         return list(self._connection.execute(ids).scalars()) if locks else []
 
     def _insert_alone(self, job: NewJob) -> Inserted | None:
-        statement: Insert = self._jobs.insert().values(self._rows.all_values(job))
+        returning = self._connection.dialect.insert_returning
+        statement, row = self._rows.keyed(job, lambda computed: self._plainly(computed, returning=returning))
         try:
-            if self._connection.dialect.insert_returning:
-                return Inserted(*self._connection.execute(statement.returning(*self._rows.wanted)).one())
-            self._connection.execute(statement)
+            result = self._connection.execute(statement, row)
         except IntegrityError as error:  # the statement is undone, the transaction goes on
             if isinstance(error.orig, Exception) and is_held_key(error.orig, f"{self._jobs.name}_unique"):
                 return None
             raise
-        return self._inserted(job)
+        if returning:
+            return Inserted(*result.one())
+        made = select(*self._rows.wanted).where(self._jobs.c.id == result.inserted_primary_key[0])
+        return Inserted(*self._connection.execute(made).one())
+
+    def _plainly(self, computed: Mapping[str, Any], *, returning: bool) -> Any:
+        statement = self._jobs.insert().values(computed)
+        return statement.returning(*self._rows.wanted) if returning else statement

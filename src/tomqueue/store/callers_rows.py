@@ -34,6 +34,7 @@ class CallersRows:
         self._later = later
         self.wanted = (jobs.c.id, jobs.c.run_at, jobs.c.announced_at, jobs.c.created_at)
         self._known: dict[When, Insert] = {}
+        self._known_keyed: dict[tuple[str, ...], Any] = {}
 
     def insert(self, connection: Connection, jobs: Sequence[NewJob]) -> list[Inserted]:
         """Insert rows; answer in the order of ``jobs``."""
@@ -46,19 +47,29 @@ class CallersRows:
             inserted.update(zip(places, rows, strict=True))
         return [inserted[place] for place in range(len(jobs))]
 
-    def all_values(self, job: NewJob) -> dict[str, Any]:
-        """Return all that an INSERT of one row says, expressions too."""
-        times = self._times(When(job.run_at is not None, delay_of(job)))
-        if job.unique is None:
-            return {**given(job), **times}
-        seconds, now = job.unique.seconds, times["created_at"]
+    def keyed(self, job: NewJob, made: Callable[[Mapping[str, Any]], Any]) -> tuple[Any, Mapping[str, Any]]:
+        """Return the INSERT of one row that has a unique key, and its parameters.
+
+        ``made`` makes the statement of values that are expressions; of times that are often the same it is kept.
+        """
+        assert job.unique is not None
+        delay, seconds = delay_of(job), job.unique.seconds
+        times = self._times(When(job.run_at is not None, delay))
+        if seconds is not None:
+            times["unique_expires_at"] = self._later(times["created_at"], timedelta(seconds=seconds))
+        computed = {name: value for name, value in times.items() if isinstance(value, ClauseElement)}
+        kind = tuple(computed)
+        statement = self._known_keyed.get(kind)
+        if statement is None or (computed and (delay is not None or seconds is not None)):
+            statement = made(computed)
+            if not computed or (delay is None and seconds is None):
+                self._known_keyed[kind] = statement
         key = {
             "unique_key": job.unique.key,
             "unique_until": job.unique.until,
             "unique_lock": job.unique.lock(job.name),
-            "unique_expires_at": None if seconds is None else self._later(now, timedelta(seconds=seconds)),
         }
-        return {**given(job), **times, **key}
+        return statement, {**given(job), **key, **{name: times[name] for name in times if name not in computed}}
 
     def _insert_alike(self, connection: Connection, when: When, jobs: Sequence[NewJob]) -> list[Inserted]:
         statement, times = self._statement(when)

@@ -22,14 +22,13 @@ from sqlalchemy import (
     true,
     update,
 )
-from sqlalchemy.exc import IntegrityError
 
-from tomqueue.errors import JobNotFound, JobStateError, StoreError
-from tomqueue.job import Job, State, lock_of
+from tomqueue.errors import JobNotFound, JobStateError
+from tomqueue.job import Job, State
 from tomqueue.priority import PRIORITIES
 from tomqueue.store.announcing import by_key
 from tomqueue.store.editing import Edit
-from tomqueue.store.keys import holder_of, let_expired_go
+from tomqueue.store.keyed_retries import KeyedRetries
 from tomqueue.store.rows import job_of
 from tomqueue.store.schema import UNANNOUNCED
 from tomqueue.store.sql import SqlStore
@@ -78,6 +77,7 @@ class Catalog:
         self._store = store
         self._jobs: Table = store.tables.jobs
         self._queues: Table = store.tables.queues
+        self._keyed = KeyedRetries(store)
 
     def get(self, job_id: int) -> Job:
         """Read one job. Raises JobNotFound."""
@@ -111,43 +111,16 @@ class Catalog:
 
         A unique one holds its key again. Raises JobStateError if it runs, or has failed and another one holds the key.
         """
-        job = self.get(job_id)
+        job, allowed, values = self.get(job_id), self._retryable(), self._retried()
         if job.unique_key is None or job.unique_held:
-            self._change(job_id, self._retryable(), self._retried(), "retried")
-        else:
-            self._retry_keyed(job, job.unique_key)
+            self._change(job_id, allowed, values, "retried")
+        elif not self._keyed.retry(job, job.unique_key, allowed, values):
+            self._refuse(job_id, "retried")
         return self.get(job_id)
-
-    def _retry_keyed(self, job: Job, key: str) -> None:
-        """Retry a unique job, which takes its key again in the same statement; one that waits goes on without."""
-        lock, held = lock_of(job.name, key), self._retryable()
-        while (holder := self.key_holder(job)) is None:
-            self._store.write(lambda connection: let_expired_go(connection, self._jobs, [lock], self._store.now()))
-            values = {**self._retried(), "unique_lock": lock, "unique_expires_at": None}
-            try:
-                with self._store.writing() as connection:
-                    retried = update(self._jobs).where(self._jobs.c.id == job.id, held)
-                    changed = connection.execute(retried.values(values)).rowcount
-            except StoreError as error:
-                if not isinstance(error.__cause__, IntegrityError):
-                    raise
-                continue  # another one was quicker to take the key
-            if not changed:
-                self._refuse(job.id, "retried")
-            return
-        if job.state is State.FAILED:
-            raise JobStateError(
-                f"job {job.id} is failed and cannot be retried: job {holder} holds its unique key by now; "
-                "wait until that one lets it go, or cancel it first"
-            )
-        self._change(job.id, held, self._retried(), "retried")
 
     def key_holder(self, job: Job) -> int | None:
         """Read which other job holds the unique key of ``job``; None when none does, or it has no key."""
-        if job.unique_key is None or job.unique_held:
-            return None
-        lock, now = lock_of(job.name, job.unique_key), self._store.now()
-        return self._store.read(lambda connection: holder_of(connection, self._jobs, lock, now))
+        return self._keyed.holder(job)
 
     def cancel(self, job_id: int, reason: str = "cancelled") -> Job:
         """Take a waiting job out of its queue: it is kept as failed, with the reason, and can be retried.

@@ -5,8 +5,7 @@ time zone changes it. Index hints are needed where the optimizer would rather re
 small when it last counted them.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -20,6 +19,8 @@ from tomqueue.store.announcing import Upcoming
 from tomqueue.store.base import Answer, Inserted, Release, Want
 from tomqueue.store.forks import leave_to_parent
 from tomqueue.store.links import closed_on_error, detached, keep_alive
+from tomqueue.store.mysql_keys import MysqlKeys
+from tomqueue.store.mysql_link import rows, run
 from tomqueue.store.mysql_text import (
     MICROSECOND,
     NOW,
@@ -27,8 +28,6 @@ from tomqueue.store.mysql_text import (
     code_of,
     in_utc,
     insert_row,
-    is_held_key,
-    keyed_row,
     listed,
     packets,
 )
@@ -36,7 +35,6 @@ from tomqueue.store.sql import NONE, Picked, SqlStore, pairs, patiently
 from tomqueue.store.statements import (
     CLAIMED,
     FREE,
-    KEYED,
     LET_KEY_GO,
     NEW,
     RUNNABLE,
@@ -55,8 +53,6 @@ T = TypeVar("T")
 
 # numbers by MySQL's "Server Error Message Reference"; 1020 is MariaDB's innodb_snapshot_isolation
 LOCK_WAIT_TIMEOUT = 1205
-KEYS_READ = 500
-"""Unique keys that one statement looks for."""
 TRANSIENT = {1020, LOCK_WAIT_TIMEOUT, 1213}
 BROKEN = {0, 1053, 1927, 2002, 2003, 2006, 2013, 2055, 4031}
 NOT_MIGRATED = {1054, 1146}
@@ -84,8 +80,7 @@ class MysqlStore(SqlStore):
         self._returning = False
         self._due_index = f"{self.tables.jobs.name}_due"
         self._ready_index = f"{self.tables.jobs.name}_ready"
-        self._unique_index = f"{self.tables.jobs.name}_unique"
-        self._turn = max(1, int(settings.database_timeout))
+        self._keys = MysqlKeys(self.jobs, f"{self.tables.jobs.name}_unique", self._insert_made, settings)
         event.listen(engine, "connect", self._prepare)
 
     # Connections --------------------------------------------------------------------------------------
@@ -166,80 +161,18 @@ class MysqlStore(SqlStore):
         ]
 
     def _insert_keyed(self, link: Any, jobs: Sequence[NewJob]) -> list[Inserted | None]:
-        if len(jobs) == 1:
-            return [self._insert_one_keyed(link, jobs[0])]
-        locks = {place: job.unique.lock(job.name) for place, job in enumerate(jobs) if job.unique is not None}
-        held = self._held_locks(link, list(locks.values()))
-        free = [place for place, lock in locks.items() if lock not in held]
-        # most often all that is free now is so in a moment: few statements; else one by one
-        made = dict(zip(free, self._insert_all_keyed(link, [jobs[place] for place in free]), strict=True))
-        return [made.get(place) for place in range(len(jobs))]
+        return self._keys.insert(link, jobs)
 
-    def _held_locks(self, link: Any, locks: Sequence[str]) -> set[str]:
-        held: set[str] = set()
-        for begin in range(0, len(locks), KEYS_READ):
-            some = locks[begin : begin + KEYS_READ]
-            marks = ",".join(["%s"] * len(some))
-            found = rows(link, f"SELECT unique_lock FROM {self.jobs} WHERE unique_lock IN ({marks})", some)
-            held.update(lock for (lock,) in found)
-        return held
-
-    def _insert_all_keyed(self, link: Any, jobs: Sequence[NewJob]) -> list[Inserted | None]:
-        made: list[Inserted | None] = []
-        for some in packets(jobs):
-            try:
-                made += self._insert_made(link, KEYED, [keyed_row(job) for job in some])
-            except self._driver.IntegrityError as error:
-                if not is_held_key(error, self._unique_index):
-                    raise
-                made += [self._insert_one_keyed(link, job) for job in some]
-        return made
-
-    def _insert_one_keyed(self, link: Any, job: NewJob) -> Inserted | None:
-        assert job.unique is not None
-        lock = job.unique.lock(job.name)
-        with self._alone_with(link, lock):
-            if self._is_held(link, lock):
-                return None
-            try:
-                return self._insert_made(link, KEYED, [keyed_row(job)])[0]
-            except self._driver.IntegrityError as error:  # the statement is undone, the transaction goes on
-                if not is_held_key(error, self._unique_index):
-                    raise
-                return None
+    def _let_expired_go(self, link: Any, locks: Sequence[str]) -> None:
+        self._keys.let_expired_go(link, locks)
 
     def with_key(self, lock: str, work: Callable[[bool], T]) -> T:
         """Call ``work`` with whether a committed row holds a key; no other enqueue takes it meanwhile."""
+        self._read(lambda link: self._keys.take_turn(link, lock))
         try:
-            with self._alone_with(self._links.get(), lock):
-                return work(self._at_once(lambda link: self._is_held(link, lock)))
-        except self._driver.Error as error:
-            raise self._raised(error) from error
-
-    def _is_held(self, link: Any, lock: str) -> bool:
-        """Say whether a row holds a key; wait for a transaction that takes it. At READ COMMITTED this locks no gap."""
-        return bool(rows(link, f"SELECT id FROM {self.jobs} WHERE unique_lock = %s LOCK IN SHARE MODE", (lock,)))
-
-    @contextmanager
-    def _alone_with(self, link: Any, lock: str) -> Iterator[None]:
-        """Let enqueues of one key take turns: an INSERT that meets one would lock the gap before it.
-
-        For that long only as the lock of a row is waited for; the unique index decides in any case.
-        """
-        rows(link, "SELECT GET_LOCK(%s, %s)", (f"tomqueue {lock}", self._turn))
-        try:
-            yield
+            return work(self._repeated(lambda: self._read_once(lambda link: self._keys.is_held(link, lock))))
         finally:
-            with suppress(self._driver.Error):  # of a session that is gone, which has no lock any more
-                rows(link, "SELECT RELEASE_LOCK(%s)", (f"tomqueue {lock}",))
-
-    def _let_expired_go(self, link: Any, locks: Sequence[str]) -> None:
-        marks = ",".join(["%s"] * len(locks))
-        run(
-            link,
-            f"UPDATE {self.jobs} SET unique_lock = NULL WHERE unique_lock IN ({marks}) AND unique_expires_at <= {NOW}",
-            locks,
-        )
+            self._keys.end_turn(self._links.get(), lock)
 
     def _just_inserted(self, link: Any, wanted: str, count: int) -> list[Any]:
         """Read back what MySQL, which has no RETURNING, has just inserted.
@@ -416,18 +349,3 @@ class MysqlStore(SqlStore):
             f" WHERE priority = {priority} AND {when} AND locked_by IS NULL ORDER BY due_at LIMIT {limit:d})"
             for priority in PRIORITIES
         )
-
-
-def run(link: Any, statement: str, parameters: Sequence[Any] = ()) -> int:
-    """Run a statement; return how many rows it found or changed."""
-    with link.cursor() as cursor:
-        cursor.execute(statement, parameters or None)
-        count: int = cursor.rowcount
-    return count
-
-
-def rows(link: Any, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
-    """Run a statement and return its rows."""
-    with link.cursor() as cursor:
-        cursor.execute(statement, parameters or None)
-        return list(cursor.fetchall())

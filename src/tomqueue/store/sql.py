@@ -7,28 +7,24 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine
 
 from tomqueue.crash_points import reached
-from tomqueue.errors import StoreUnavailable
-from tomqueue.job import Claimed, Job, NewJob
+from tomqueue.job import Claimed, NewJob
 from tomqueue.priority import PRIORITIES
 from tomqueue.settings import Settings
-from tomqueue.store import announcing, keys, rows
+from tomqueue.store import announcing, rows
 from tomqueue.store.announcing import AnnouncedRow, Place, Upcoming
 from tomqueue.store.base import Announced, Answer, Delete, Ending, Hold, Inserted, Release, Want
-from tomqueue.store.callers_keys import CallersKeys
 from tomqueue.store.callers_rows import CallersRows
-from tomqueue.store.keys import Ways
+from tomqueue.store.keyed_rows import KeyedRows
 from tomqueue.store.liveness import LiveLocks
 from tomqueue.store.schema import Tables, tables
-from tomqueue.store.transactions import Transactions
 
 __all__ = ["Picked", "SqlStore", "end_of", "pairs", "patiently"]
 
-T = TypeVar("T")
 NONE = timedelta(0)
 NEVER = datetime.max.replace(tzinfo=UTC)
 BUSY_PAUSES = (0.005, 0.01, 0.02, 0.03, 0.035)  # a tenth of a second for what someone touches "for a moment"
@@ -37,7 +33,7 @@ Picked = tuple[int, Any, bool]
 """A row that a take chose: id, stamp as the driver gives it, whether it is suspect."""
 
 
-class SqlStore(Transactions):
+class SqlStore(KeyedRows):
     """A Store over SQL. The hot statements go to the driver; SQLAlchemy serves what is cold.
 
     A dialect says how to connect, how to begin, how its statements read and what its errors mean.
@@ -58,17 +54,6 @@ class SqlStore(Transactions):
     @abstractmethod
     def _insert(self, link: Any, jobs: Sequence[NewJob]) -> list[Inserted]:
         """Insert rows by the driver; answer in the order of ``jobs``."""
-
-    @abstractmethod
-    def _insert_keyed(self, link: Any, jobs: Sequence[NewJob]) -> list[Inserted | None]:
-        """Insert unique jobs of different keys by the driver; None for each whose key another row holds."""
-
-    @abstractmethod
-    def _let_expired_go(self, link: Any, locks: Sequence[str]) -> None:
-        """Take unique keys from rows whose time to hold them is over."""
-
-    def _be_impatient(self, connection: Connection) -> None:
-        """Wait for the locks of others only for a moment in this transaction, where a dialect can say so."""
 
     @abstractmethod
     def _know_queues(self, link: Any, names: Iterable[str]) -> None:
@@ -233,23 +218,6 @@ class SqlStore(Transactions):
         self.retake_keys(ids)
         return changed
 
-    def retake_keys(self, ids: Sequence[int]) -> dict[int, int | None]:
-        """Let unique jobs that wait again hold their keys again; return those that could not, and who holds them."""
-        jobs, now = self.tables.jobs, self.now()
-        wanting = select(jobs.c.id).where(jobs.c.id.in_(ids), keys.wanting(jobs, now))
-        without: dict[int, int | None] = {}
-        for row_id in self.read(lambda connection: connection.execute(wanting).scalars().all()):
-            try:
-                with self.writing() as connection:
-                    self._be_impatient(connection)
-                    holder = keys.retake(connection, jobs, row_id, now)
-            except StoreUnavailable:  # somebody enqueues a job of this key, and has not committed yet
-                without[row_id] = None
-            else:
-                if holder is not None:
-                    without[row_id] = holder
-        return without
-
     def unannounce(self, ids: Sequence[int], stamp: datetime) -> int:
         """Let unclaimed rows that still have ``stamp`` be announced again; return how many."""
         jobs = self.tables.jobs
@@ -357,33 +325,8 @@ class SqlStore(Transactions):
             self._know_queues_for(connection, sorted(fresh))
         with self.translating():
             if any(job.unique is not None for job in jobs):
-                return keys.insert_with_keys(jobs, self._callers_keys().ways(connection))
+                return self._insert_with_keys_in(connection, jobs)
             return self._callers_rows.insert(connection, jobs)
-
-    def _callers_keys(self) -> CallersKeys:
-        return CallersKeys(self.tables.jobs, self._callers_rows, self)
-
-    def _insert_with_keys(self, link: Any, jobs: Sequence[NewJob]) -> list[Inserted]:
-        # who holds a key is read beside this transaction: it is committed, or nobody has met it yet
-        return keys.insert_with_keys(
-            jobs,
-            Ways(
-                plain=lambda some: self._insert(link, some),
-                keyed=lambda some: self._insert_keyed(link, some),
-                holders=self.key_holders,
-                let_expired_go=lambda locks: self._let_expired_go(link, locks),
-            ),
-        )
-
-    def with_key(self, lock: str, work: Callable[[bool], T]) -> T:
-        """Call ``work`` with whether a committed row holds a key; no other enqueue takes it meanwhile, on MySQL."""
-        return work(bool(self.key_holders([lock])))
-
-    def key_holders(self, locks: Sequence[str]) -> dict[str, Job]:
-        """Read who holds unique keys, of what is committed."""
-        jobs, now = self.tables.jobs, self.now()
-        wanted = select(jobs).where(jobs.c.unique_lock.in_(locks))
-        return self.read(lambda connection: keys.holders(connection, wanted, now))
 
     def _know_queues_for(self, connection: Connection, names: Sequence[str]) -> None:  # noqa: ARG002 - for SQLite
         """Insert queue names that are new, for rows in the caller's transaction.
