@@ -39,6 +39,9 @@ class Committed(Protocol):
     def with_key(self, lock: str, work: Callable[[bool], T]) -> T:
         """Call ``work`` with whether a committed row holds a key; no other enqueue of ours takes it meanwhile."""
 
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work``, which only reads, in a short transaction."""
+
     def write(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` in a short transaction."""
 
@@ -139,36 +142,41 @@ class InMysql(InSqlite):
         committed = self._committed.key_holders(locks)
         found = {lock: job for lock, job in committed.items() if job.state is State.RUNNING or not job.unique_held}
         left = [lock for lock in locks if lock not in found]
-        ids = [job.id for lock, job in committed.items() if lock in left] + self._seen(left)
+        ids = [job.id for lock, job in committed.items() if lock in left]
+        ids += self._own([lock for lock in left if lock not in committed])
         if ids:
             current = self._waiting(left).where(self._jobs.c.id.in_(ids)).with_for_update(read=True)
             found |= holders(self._connection, current, self._committed.now())
         return found
 
     def let_expired_go(self, locks: Sequence[str]) -> None:
-        """Do so in a transaction of our own, else in the caller's: it may be the caller's own row."""
+        """Do so in a transaction of our own for what is committed; else it is the caller's own row."""
         jobs, now = self._jobs, self._committed.now()
-        if not self._committed.write(lambda connection: let_expired_go(connection, jobs, locks, now)):
-            super().let_expired_go(locks)
+        others = list(self._committed.key_holders(locks))
+        if others:
+            self._committed.write(lambda connection: let_expired_go(connection, jobs, others, now))
+        if own := [lock for lock in locks if lock not in others]:
+            super().let_expired_go(own)
 
     def _insert(self, job: NewJob) -> Inserted | None:
         assert job.unique is not None
         lock = job.unique.lock(job.name)
-        if self._is_held(lock):
+        if self._committed.key_holders([lock]) or self._own([lock]):
             return None
         return self._committed.with_key(lock, lambda held: None if held else self._insert_alone(job))
 
-    def _is_held(self, lock: str) -> bool:
-        """Say whether a row that this transaction sees still holds a lock: one of its own, most often."""
-        seen = self._seen([lock])
-        if not seen:
-            return False
-        still = select(self._jobs.c.id).where(self._jobs.c.id.in_(seen), self._jobs.c.unique_lock == lock)
-        return self._connection.execute(still.with_for_update(read=True)).first() is not None
-
-    def _seen(self, locks: Sequence[str]) -> list[int]:
-        ids = select(self._jobs.c.id).where(self._jobs.c.unique_lock.in_(locks))
-        return list(self._connection.execute(ids).scalars()) if locks else []
+    def _own(self, locks: Sequence[str]) -> list[int]:
+        """Return the ids of this transaction's own rows that hold locks; what it sees of others may be old."""
+        jobs = self._jobs
+        seen = select(jobs.c.id).where(jobs.c.unique_lock.in_(locks))
+        ids = set(self._connection.execute(seen).scalars()) if locks else set()
+        if ids:
+            theirs = select(jobs.c.id).where(jobs.c.id.in_(ids))
+            ids -= self._committed.read(lambda connection: set(connection.execute(theirs).scalars()))
+        if not ids:
+            return []
+        still = select(jobs.c.id).where(jobs.c.id.in_(ids), jobs.c.unique_lock.in_(locks)).with_for_update(read=True)
+        return list(self._connection.execute(still).scalars())
 
     def _insert_alone(self, job: NewJob) -> Inserted | None:
         returning = self._connection.dialect.insert_returning
@@ -181,7 +189,9 @@ class InMysql(InSqlite):
             raise
         if returning:
             return Inserted(*result.one())
-        made = select(*self._rows.wanted).where(self._jobs.c.id == result.inserted_primary_key[0])
+        key = result.inserted_primary_key
+        assert key is not None
+        made = select(*self._rows.wanted).where(self._jobs.c.id == key[0])
         return Inserted(*self._connection.execute(made).one())
 
     def _plainly(self, computed: Mapping[str, Any], *, returning: bool) -> Any:
