@@ -1,6 +1,6 @@
 """A job: the row, and the state that is derived from it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -109,6 +109,8 @@ class NewJob:
     delay: float | None = None
     expires_at: datetime | None = None
     meta: str | None = None
+    ties: Mapping[str, Any] = field(default_factory=dict)
+    """What ties it to other rows, as columns of its own row: a limit, a workflow. A job with any is *tied*."""
 
 
 @dataclass(slots=True)
@@ -131,6 +133,7 @@ class Claimed:
     parks: int
     suspect: bool
     meta: str | None
+    tied: bool
     token: int
 
     @property

@@ -15,7 +15,8 @@ from tomqueue.store.sql import SqlStore
 def make_first_version(store: SqlStore, version: int = 1) -> None:
     """Turn fresh tables into those of version 1."""
     with store.writing() as connection:
-        connection.execute(text(f"ALTER TABLE {store.jobs} DROP COLUMN cancelled_at"))
+        for column in ("cancelled_at", "tied"):
+            connection.execute(text(f"ALTER TABLE {store.jobs} DROP COLUMN {column}"))
         connection.execute(store.tables.version.update().values(version=version))
 
 

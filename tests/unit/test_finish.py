@@ -13,7 +13,7 @@ from tomqueue.store.base import Delete, Release
 from tomqueue.worker.finish import Policy, default_backoff, given_back, park_delay, settle
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
-JOB = Claimed(7, "default", 1, "job", "{}", 3, None, NOW, NOW, None, 2, suspect=False, meta=None, token=99)
+JOB = Claimed(7, "default", 1, "job", "{}", 3, None, NOW, NOW, None, 2, suspect=False, meta=None, tied=False, token=99)
 RETRIED = Release(id=7, token=99, attempts=3, run_at=NOW + timedelta(seconds=86), last_error="text")
 FAILED = Release(id=7, token=99, attempts=3, failed=True, last_error="text")
 

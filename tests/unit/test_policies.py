@@ -13,7 +13,7 @@ from tomqueue.worker.finish import Policy
 from tomqueue.worker.policies import Policies, backoff_of
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
-JOB = Claimed(7, "default", 1, "job", "{}", 1, None, NOW, NOW, None, 0, suspect=False, meta=None, token=1)
+JOB = Claimed(7, "default", 1, "job", "{}", 1, None, NOW, NOW, None, 0, suspect=False, meta=None, tied=False, token=1)
 
 
 class Declared:

@@ -60,10 +60,11 @@ class Want:
 
 @dataclass(slots=True)
 class Delete:
-    """The job succeeded: its row leaves the table."""
+    """The job succeeded: its row leaves the table. ``tied`` as the claim said."""
 
     id: int
     token: int
+    tied: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,11 +73,13 @@ class Release:
 
     ``announced_at`` becomes NULL, or keeps its value where ``keep_announced``. ``run_at`` None keeps it.
     ``keep_crashes`` keeps the count of crashes and the suspicion: the job did not run to an end of its own.
+    ``tied`` as the claim said.
     """
 
     id: int
     token: int
     attempts: int
+    tied: bool = False
     run_at: datetime | None = None
     failed: bool = False
     parked: bool = False

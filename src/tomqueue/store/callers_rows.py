@@ -15,10 +15,11 @@ __all__ = ["CallersRows"]
 
 
 class When(NamedTuple):
-    """What the times of a row depend on; rows that have it in common are inserted together."""
+    """What the statement of a row depends on; rows that have it in common are inserted together."""
 
     is_timed: bool
     delay: timedelta | None
+    ties: frozenset[str]
 
 
 class CallersRows:
@@ -39,7 +40,7 @@ class CallersRows:
         """Insert rows; answer in the order of ``jobs``."""
         groups: defaultdict[When, list[int]] = defaultdict(list)
         for place, job in enumerate(jobs):
-            groups[When(job.run_at is not None, delay_of(job))].append(place)
+            groups[When(job.run_at is not None, delay_of(job), frozenset(job.ties))].append(place)
         inserted: dict[int, Inserted] = {}
         for when, places in groups.items():
             rows = self._insert_alike(connection, when, [jobs[place] for place in places])
@@ -94,4 +95,6 @@ def given(job: NewJob) -> dict[str, Any]:
         "max_attempts": job.max_attempts,
         "expires_at": job.expires_at,
     }
+    if job.ties:
+        values.update(job.ties, tied=True)
     return values if job.run_at is None else {**values, "run_at": job.run_at}

@@ -8,7 +8,9 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Delete,
     Table,
+    Update,
     and_,
     bindparam,
     case,
@@ -132,9 +134,7 @@ class Catalog:
 
     def delete(self, job_id: int) -> None:
         """Delete a job that does not run."""
-        statement = delete(self._jobs).where(self._jobs.c.id == job_id, self._unlocked())
-        gone = self._store.write(lambda connection: connection.execute(statement).rowcount)
-        if not gone:
+        if not self._delete((self._jobs.c.id == job_id) & self._unlocked()):
             self._refuse(job_id, "deleted")
 
     def retry_all(self, ids: Sequence[int], which: Filter | None = None) -> int:
@@ -155,9 +155,7 @@ class Catalog:
 
     def delete_all(self, ids: Sequence[int], which: Filter | None = None) -> int:
         """Delete those of ``ids`` that do not run and that ``which`` still means; return how many."""
-        meant = (self._jobs.c.id.in_(ids), self._unlocked(), *self._conditions(which))
-        statement = delete(self._jobs).where(*meant)
-        return self._store.write(lambda connection: connection.execute(statement).rowcount)
+        return self._delete(and_(self._jobs.c.id.in_(ids), self._unlocked(), *self._conditions(which)))
 
     def pieces(self, which: Filter) -> Iterator[list[int]]:
         """Read the ids of the jobs that are there now, in pieces to change or delete."""
@@ -350,17 +348,28 @@ class Catalog:
         }
 
     def _change(self, job_id: int, allowed: ColumnElement[bool], values: Mapping[str, Any], done: str) -> None:
-        statement = update(self._jobs).where(self._jobs.c.id == job_id, allowed).values(values)
-        changed = self._store.write(lambda connection: connection.execute(statement).rowcount)
-        if not changed:
+        if not self._update((self._jobs.c.id == job_id) & allowed, values):
             self._refuse(job_id, done)
 
     def _change_all(
         self, ids: Sequence[int], which: Filter | None, allowed: ColumnElement[bool], values: Mapping[str, Any]
     ) -> int:
-        meant = (self._jobs.c.id.in_(ids), allowed, *self._conditions(which))
-        statement = update(self._jobs).where(*meant).values(values)
-        return self._store.write(lambda connection: connection.execute(statement).rowcount)
+        return self._update(and_(self._jobs.c.id.in_(ids), allowed, *self._conditions(which)), values)
+
+    def _update(self, meant: ColumnElement[bool], values: Mapping[str, Any]) -> int:
+        return self._execute(meant, update(self._jobs).where(meant).values(values))
+
+    def _delete(self, meant: ColumnElement[bool]) -> int:
+        return self._execute(meant, delete(self._jobs).where(meant))
+
+    def _execute(self, meant: ColumnElement[bool], statement: Update | Delete) -> int:
+        """Change the rows that are meant, and let follow what they are tied to; return how many."""
+
+        def work(connection: Connection) -> int:
+            with self._store.ties.followed(connection, meant, self._store.now()):
+                return connection.execute(statement).rowcount
+
+        return self._store.write(work)
 
     def _refuse(self, job_id: int, done: str) -> None:
         state = self.get(job_id).state

@@ -22,7 +22,7 @@ from sqlalchemy import (
     update,
 )
 
-from tomqueue.store.rows import FREED, let_go
+from tomqueue.store.rows import FREED
 from tomqueue.store.sql import SqlStore
 
 __all__ = ["Fate", "Freed", "Held", "Leases", "WorkerRow"]
@@ -239,8 +239,7 @@ class Leases:
         if not ids:
             return 0
         ours = self._jobs.c.id.in_(ids) & (self._jobs.c.locked_by == worker)
-        now = self._store.now()
-        return let_go(connection, self._jobs, ours, {**FREED, "updated_at": now, **values}, now)
+        return self._store.let_go(connection, ours, {**FREED, "updated_at": self._store.now(), **values})
 
     def _charge(self, row: Freed, max_crashes: int) -> dict[str, Any]:
         now = self._store.now()

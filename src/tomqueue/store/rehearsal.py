@@ -13,7 +13,7 @@ from tomqueue.errors import ClaimLost
 from tomqueue.job import Claimed, Job
 from tomqueue.store.atomic import AtomicTransaction
 from tomqueue.store.base import Ending
-from tomqueue.store.rows import finish, job_of
+from tomqueue.store.rows import job_of
 from tomqueue.store.sql import SqlStore
 from tomqueue.store.statements import CLAIMED
 
@@ -67,12 +67,13 @@ class Rehearsal:
         return Claimed(
             id=found.id, queue=found.queue, rank=found.priority, name=found.name, payload=found.payload,
             attempts=attempts, max_attempts=found.max_attempts, run_at=found.run_at, created_at=found.created_at,
-            expires_at=found.expires_at, parks=found.parks, suspect=bool(found.suspect), meta=found.meta, token=token,
+            expires_at=found.expires_at, parks=found.parks, suspect=bool(found.suspect), meta=found.meta,
+            tied=bool(found.tied), token=token,
         )  # fmt: skip
 
     def finish(self, connection: Connection, ending: Ending) -> bool:
         """Let a claimed row be as its job ended; say whether it was still ours."""
-        return finish(connection, self._jobs, ending, self._store.now())
+        return self._store.finish_in(connection, ending)
 
     def _free(self) -> ColumnElement[bool]:
         jobs, queues = self._jobs.c, self._store.tables.queues.c

@@ -8,26 +8,32 @@ from sqlalchemy import ColumnElement, Connection, Row, Table, false, update
 
 from tomqueue.job import Job, State
 from tomqueue.priority import Priority
-from tomqueue.store.base import Delete, Ending, Release
+from tomqueue.store.base import Delete, Ending, Hold, Release
 
-__all__ = ["FREED", "finish", "job_of", "let_go", "state_of"]
+__all__ = ["FREED", "finish", "held_by", "job_of", "let_go", "state_of"]
 
 FREED = {"locked_at": None, "locked_by": None, "claim_token": None}
 """What a row's columns become when its claim ends."""
 
 
-def finish(connection: Connection, jobs: Table, ending: Ending, now: datetime) -> bool:
+def finish(connection: Connection, jobs: Table, ending: Ending, now: datetime) -> Hold:
     """Finish one row in the transaction of ``connection``; say whether the ending's token held it."""
-    ours = (jobs.c.id == ending.id) & (jobs.c.claim_token == ending.token)
+    ours = held_by(jobs, ending)
     if isinstance(ending, Delete):
-        return connection.execute(jobs.delete().where(ours)).rowcount == 1
-    return let_go(connection, jobs, ours, release_values(ending, now), now) == 1
+        return Hold(connection.execute(jobs.delete().where(ours)).rowcount)
+    kept, failed = let_go(connection, jobs, ours, release_values(ending, now), now)
+    return Hold.CANCELLED if failed else Hold(kept)
+
+
+def held_by(jobs: Table, ending: Ending) -> ColumnElement[bool]:
+    """Return the condition of the row that an ending is of, as long as its token holds it."""
+    return (jobs.c.id == ending.id) & (jobs.c.claim_token == ending.token)
 
 
 def let_go(
     connection: Connection, jobs: Table, claimed: ColumnElement[bool], values: Mapping[str, Any], now: datetime
-) -> int:
-    """End the claims of rows as ``values`` say, and fail those of them that a person has cancelled; return how many.
+) -> tuple[int, int]:
+    """End the claims of rows as ``values`` say, and fail those that a person has cancelled; return how many of each.
 
     In this order: a row that is cancelled in between is one that waits again by then.
     """
@@ -36,7 +42,7 @@ def let_go(
     kept = update(jobs).where(claimed, jobs.c.cancelled_at.is_(None)).ordered_values(*ordered)
     cancelled = {**FREED, "failed_at": now, "announced_at": None, "parked_at": None, "updated_at": now}
     failed = update(jobs).where(claimed, jobs.c.cancelled_at.is_not(None)).values(cancelled)
-    return connection.execute(kept).rowcount + connection.execute(failed).rowcount
+    return connection.execute(kept).rowcount, connection.execute(failed).rowcount
 
 
 def release_values(release: Release, now: datetime) -> dict[str, Any]:
@@ -82,4 +88,5 @@ def job_of(row: Row[Any], now: datetime) -> Job:
     values["priority"] = Priority.of_rank(row.priority)
     values["suspect"] = bool(row.suspect)
     values["held"] = bool(row.held)
+    del values["tied"]
     return Job(state=state_of(row, now), **values)

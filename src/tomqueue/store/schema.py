@@ -26,7 +26,7 @@ from sqlalchemy.types import TypeEngine
 
 __all__ = ["EPOCH", "SCHEMA_VERSION", "UNANNOUNCED", "Instant", "Tables", "from_micros", "tables", "to_micros"]
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
@@ -180,6 +180,7 @@ def job_columns() -> list[Column[Any]]:
         Column("last_error", long_text()),
         Column("unique_key", key(200)),
         Column("cancelled_at", Instant),
+        Column("tied", Boolean, nullable=False, server_default=text("false")),
     ]
 
 

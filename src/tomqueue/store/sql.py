@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import ColumnElement, Connection, Engine, or_
 
 from tomqueue.crash_points import reached
 from tomqueue.job import Claimed, NewJob
@@ -21,6 +21,7 @@ from tomqueue.store.base import Announced, Answer, Delete, Ending, Hold, Inserte
 from tomqueue.store.callers_rows import CallersRows
 from tomqueue.store.liveness import LiveLocks
 from tomqueue.store.schema import Tables, tables
+from tomqueue.store.ties import Ties
 from tomqueue.store.transactions import Transactions
 
 __all__ = ["Picked", "SqlStore", "end_of", "pairs", "patiently"]
@@ -46,6 +47,7 @@ class SqlStore(Transactions):
         preparer = engine.dialect.identifier_preparer
         self.jobs = preparer.format_table(self.tables.jobs)
         self.queues = preparer.format_table(self.tables.queues)
+        self.ties = Ties(self.tables.jobs, [])
         self._known_queues: set[str] = set()
         self._callers_rows = CallersRows(self.tables.jobs, self._clock, self._later)
 
@@ -143,6 +145,9 @@ class SqlStore(Transactions):
             reached("enqueue.before_commit")
             return self._insert(link, jobs)
 
+        if any(job.ties for job in jobs):
+            self.know_queues(fresh)
+            return self.write(lambda connection: self._insert_in(connection, jobs, set()))
         inserted = self._transact(work) if fresh else self._at_once(work)
         self._known_queues.update(fresh)
         return inserted
@@ -179,11 +184,13 @@ class SqlStore(Transactions):
 
     def finish(self, endings: Sequence[Ending]) -> list[Hold]:
         """Finish rows in one transaction."""
+        if any(ending.tied for ending in endings):
+            return self.write(lambda connection: self._finish_tied(connection, endings))
         return self._transact(lambda link: self._end(link, endings)) if endings else []
 
     def finish_in(self, connection: Any, ending: Ending) -> bool:
         """Finish one row inside the transaction of an atomic job."""
-        return rows.finish(connection, self.tables.jobs, ending, self.now())
+        return bool(self._finish_tied(connection, [ending])[0])
 
     def claim(self, ids: Sequence[int], worker: int, token: int) -> Mapping[int, Claimed | Answer]:
         """Claim rows by key; every id is answered."""
@@ -211,7 +218,16 @@ class SqlStore(Transactions):
         jobs = self.tables.jobs
         values = {**rows.FREED, "attempts": jobs.c.attempts - 1, "announced_at": None}
         ours = jobs.c.id.in_(ids) & (jobs.c.claim_token == token)
-        return self.write(lambda connection: rows.let_go(connection, jobs, ours, values, self.now()))
+        return self.write(lambda connection: self.let_go(connection, ours, values))
+
+    def let_go(self, connection: Connection, claimed: ColumnElement[bool], values: Mapping[str, Any]) -> int:
+        """End the claims of rows in the transaction of ``connection``, as ``values`` say; return how many.
+
+        Those that a person has cancelled fail.
+        """
+        now = self.now()
+        with self.ties.followed(connection, claimed, now):
+            return sum(rows.let_go(connection, self.tables.jobs, claimed, values, now))
 
     def unannounce(self, ids: Sequence[int], stamp: datetime) -> int:
         """Let unclaimed rows that still have ``stamp`` be announced again; return how many."""
@@ -308,6 +324,15 @@ class SqlStore(Transactions):
             Hold(ending.id in deleted) if isinstance(ending, Delete) else self._let_go(link, ending)
             for ending in endings
         ]
+
+    def _finish_tied(self, connection: Connection, endings: Sequence[Ending]) -> list[Hold]:
+        """Finish rows one by one, and let follow what they are tied to."""
+        jobs, now = self.tables.jobs, self.now()
+        tied = [rows.held_by(jobs, ending) for ending in endings if ending.tied]
+        if not tied:
+            return [rows.finish(connection, jobs, ending, now) for ending in endings]
+        with self.ties.followed(connection, or_(*tied), now):
+            return [rows.finish(connection, jobs, ending, now) for ending in endings]
 
     def _let_go(self, link: Any, release: Release) -> Hold:
         # in this order: who cancels a row in between finds one that waits again

@@ -99,7 +99,7 @@ class Claim:
     def _succeeded(self, attempt: Attempt) -> None:
         job = attempt.job
         reached("worker.after_job")
-        ended = Ended(job=job, ending=Delete(job.id, job.token), event="job.finished")
+        ended = Ended(job=job, ending=Delete(job.id, job.token, job.tied), event="job.finished")
         if attempt.committed:
             self._claims.committed(ended)
         else:

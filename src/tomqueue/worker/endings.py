@@ -78,8 +78,8 @@ class Endings:
         with self._lock:
             waiting, self._waiting = self._waiting, []
             if beside_claim:
-                self._waiting = [one for one in waiting if one.alone]
-                waiting = [one for one in waiting if not one.alone]
+                self._waiting = [one for one in waiting if one.alone or one.ending.tied]
+                waiting = [one for one in waiting if not (one.alone or one.ending.tied)]
             return waiting
 
     def put_back(self, ended: Sequence[Ended], error: BaseException) -> None:

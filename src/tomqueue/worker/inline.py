@@ -20,7 +20,7 @@ def run_inline(tools: Tools, name: str, queue: str, priority: Priority, payload:
     attempt = Attempt()
     attempt.job = Claimed(
         id=0, queue=queue, rank=priority.rank, name=name, payload=payload, attempts=1, max_attempts=None,
-        run_at=now, created_at=now, expires_at=None, parks=0, suspect=False, meta=None, token=0,
+        run_at=now, created_at=now, expires_at=None, parks=0, suspect=False, meta=None, tied=False, token=0,
     )  # fmt: skip
     policies = Policies(tools.settings, keep_place=True)
     Loading(tools.registry, policies, tools.store, tools.logger)(attempt)

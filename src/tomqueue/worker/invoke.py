@@ -99,7 +99,7 @@ class Invoke:
     def _commit(self, attempt: Attempt, transaction: AtomicTransaction) -> None:
         """Commit the job's writes with its finish. A database that is away is no failure of the job's."""
         try:
-            transaction.commit(Delete(attempt.job.id, attempt.job.token) if attempt.job.id else None)
+            transaction.commit(Delete(attempt.job.id, attempt.job.token, attempt.job.tied) if attempt.job.id else None)
         except (StoreUnavailable, OutcomeUnknown) as error:
             self._report(error)
             raise JobInterrupted(f"its transaction was not committed: {error}") from error
