@@ -7,11 +7,12 @@ from datetime import datetime
 from tomqueue.definition import Registry
 from tomqueue.errors import UnknownJob
 from tomqueue.job import Job, State
+from tomqueue.priority import PRIORITIES, Priority
 from tomqueue.store.catalog import Catalog
 from tomqueue.store.leases import WorkerRow
 from tomqueue.times import age, when
 
-__all__ = ["Explanation", "Finding", "Scene", "explain", "is_alive", "serves"]
+__all__ = ["Explanation", "Finding", "Scene", "bounds_of", "explain", "is_alive", "serves", "takes"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +69,19 @@ def is_alive(worker: WorkerRow, now: datetime) -> bool:
 def serves(worker: WorkerRow, queue: str) -> bool:
     """Say whether a worker takes jobs of ``queue`` (``*``: of every queue)."""
     return worker.queues == "*" or queue in worker.queues.split(",")
+
+
+def takes(worker: WorkerRow, rank: int) -> bool:
+    """Say whether a worker takes jobs of the priority of this rank."""
+    return worker.first_rank <= rank <= worker.last_rank
+
+
+def bounds_of(worker: WorkerRow) -> str:
+    """Return which priorities a worker takes; empty for all."""
+    if takes(worker, PRIORITIES.start) and takes(worker, PRIORITIES[-1]):
+        return ""
+    most, least = Priority.of_rank(worker.first_rank), Priority.of_rank(worker.last_rank)
+    return f"{most} only" if most is least else f"{most} to {least} only"
 
 
 # The rules, in the order of their findings --------------------------------------------------------------
@@ -184,15 +198,31 @@ def paused(scene: Scene) -> Finding | None:
 
 def unserved(scene: Scene) -> Finding | None:
     """Tell that no worker is there for it."""
-    queue = scene.job.queue
-    if not waits(scene.job) or any(is_alive(one, scene.now) and serves(one, queue) for one in scene.workers):
+    job, alive = scene.job, [one for one in scene.workers if is_alive(one, scene.now)]
+    serving = [one for one in alive if serves(one, job.queue)]
+    if not waits(job) or any(takes(one, job.priority.rank) for one in serving):
         return None
-    alive = sum(is_alive(one, scene.now) for one in scene.workers)
-    others = f" ({number(alive, 'worker')} of other queues)" if alive else ""
+    if serving:
+        return outside(job, serving)
+    others = f" ({number(len(alive), 'worker')} of other queues)" if alive else ""
     return Finding(
         code="no_worker",
-        text=f"no live worker serves queue {queue}{others}",
-        cure=f"start one: `tomqueue run --queues {queue}`",
+        text=f"no live worker serves queue {job.queue}{others}",
+        cure=f"start one: `tomqueue run --queues {job.queue}`",
+    )
+
+
+def outside(job: Job, serving: Sequence[WorkerRow]) -> Finding:
+    """Tell that the workers of a job's queue do not take its priority."""
+    taken = ", ".join(sorted({bounds_of(one) for one in serving}))
+    served = [rank for rank in PRIORITIES if any(takes(one, rank) for one in serving)]
+    nearest = min(served, key=lambda rank: abs(rank - job.priority.rank))
+    return Finding(
+        code="no_worker_of_priority",
+        text=f"no live worker of queue {job.queue} takes priority {job.priority} "
+        f"({number(len(serving), 'worker')}: {taken})",
+        cure=f"start one: `tomqueue run --queues {job.queue} --min-priority {job.priority}`, or "
+        f"`tomqueue jobs reprioritise {job.id} --to {Priority.of_rank(nearest)}`",
     )
 
 

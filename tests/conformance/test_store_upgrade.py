@@ -1,28 +1,38 @@
 """Conformance of migrations: tables that an older version made become those of this one, with their rows."""
 
 import pytest
-from sqlalchemy import inspect, text
+from sqlalchemy import bindparam, inspect, text
 
 from tests.conformance.jobs import insert, new, take, want
 from tomqueue.errors import SchemaError
 from tomqueue.job import State
+from tomqueue.priority import PRIORITIES
 from tomqueue.store.catalog import Catalog
+from tomqueue.store.leases import Leases
 from tomqueue.store.migrate import check_schema, installed_version, migrate
-from tomqueue.store.schema import SCHEMA_VERSION
+from tomqueue.store.schema import SCHEMA_VERSION, Instant
 from tomqueue.store.sql import SqlStore
+
+ADDED = {"jobs": ("cancelled_at", "tied"), "workers": ("first_rank", "last_rank")}
+"""Columns that tables of version 1 did not have."""
 
 
 def make_first_version(store: SqlStore, version: int = 1) -> None:
     """Turn fresh tables into those of version 1."""
     with store.writing() as connection:
-        for column in ("cancelled_at", "tied"):
-            connection.execute(text(f"ALTER TABLE {store.jobs} DROP COLUMN {column}"))
+        for table, columns in ADDED.items():
+            for column in columns:
+                connection.execute(text(f"ALTER TABLE tomqueue_{table} DROP COLUMN {column}"))
         connection.execute(store.tables.version.update().values(version=version))
 
 
 def shape(store: SqlStore) -> dict[str, str]:
-    """Return the columns of the jobs and their types."""
-    return {column["name"]: str(column["type"]) for column in inspect(store.engine).get_columns("tomqueue_jobs")}
+    """Return the columns of the jobs and workers, and their types."""
+    return {
+        f"{table}.{column['name']}": str(column["type"])
+        for table in ("tomqueue_jobs", "tomqueue_workers")
+        for column in inspect(store.engine).get_columns(table)
+    }
 
 
 def test_the_first_version_is_brought_up_to_date(store: SqlStore, catalog: Catalog) -> None:
@@ -40,6 +50,21 @@ def test_the_first_version_is_brought_up_to_date(store: SqlStore, catalog: Catal
     assert [catalog.get(job).state for job in (running, waiting)] == [State.RUNNING, State.READY]
     assert catalog.cancel(running).cancelled_at is not None
     assert catalog.get(waiting).cancelled_at is None
+
+
+def test_a_worker_of_an_older_version_serves_all_priorities(store: SqlStore) -> None:
+    """Its lease does not say."""
+    make_first_version(store)
+    now = store.now()
+    with store.writing() as connection:
+        words = "id, name, supervisor, kind, queues, slots, started_at, expires_at"
+        statement = (
+            f"INSERT INTO {store.tables.workers.name} ({words}) VALUES (1, 'old', 2, 'worker', '*', 1, :now, :now)"
+        )
+        connection.execute(text(statement).bindparams(bindparam("now", now, type_=Instant)))
+    migrate(store.engine, store.tables)
+    (old,) = Leases(store).all()
+    assert (old.first_rank, old.last_rank) == (PRIORITIES.start, PRIORITIES[-1])
 
 
 def test_an_interrupted_upgrade_goes_on(store: SqlStore) -> None:

@@ -22,6 +22,7 @@ from sqlalchemy import (
     update,
 )
 
+from tomqueue.priority import PRIORITIES
 from tomqueue.store.rows import FREED
 from tomqueue.store.sql import SqlStore
 
@@ -45,6 +46,9 @@ class WorkerRow:
     slots: int
     started_at: datetime
     expires_at: datetime
+    first_rank: int = PRIORITIES.start
+    last_rank: int = PRIORITIES[-1]
+    """The most and the least urgent priority that it serves."""
 
 
 class Fate(Enum):

@@ -4,9 +4,25 @@ The clock of a database cannot be set. So time passes by moving every row that m
 alike: what was an hour away is due, in the same order and with the same spans between, and the clock stays honest.
 """
 
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, NestedTransaction, and_, bindparam, func, not_, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    NestedTransaction,
+    Select,
+    and_,
+    bindparam,
+    func,
+    not_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from tomqueue.errors import ClaimLost
@@ -14,12 +30,17 @@ from tomqueue.job import Claimed, Job
 from tomqueue.store.atomic import AtomicTransaction
 from tomqueue.store.base import Ending
 from tomqueue.store.rows import job_of
+from tomqueue.store.schema import Tables
 from tomqueue.store.sql import SqlStore
 from tomqueue.store.statements import CLAIMED
 
-__all__ = ["BorrowedTransaction", "Rehearsal", "Savepoint"]
+__all__ = ["BorrowedAccess", "BorrowedTransaction", "Rehearsal", "Savepoint"]
+
+T = TypeVar("T")
 
 INSTANTS = ("run_at", "expires_at", "announced_at", "created_at", "updated_at", "parked_at", "failed_at")
+SCHEDULED = ("next_run_at", "last_run_at", "paused_at")
+"""Of a schedule; since when it is declared, and seen, is no matter of its ticks."""
 
 
 class Rehearsal:
@@ -28,28 +49,32 @@ class Rehearsal:
     def __init__(self, store: SqlStore) -> None:
         self._store = store
         self._jobs = store.tables.jobs
+        self._schedules = store.tables.schedules
 
     def jobs(self, connection: Connection) -> list[Job]:
         """Read every job, in the order of their ids."""
         now = self._store.now()
         return [job_of(row, now) for row in connection.execute(select(self._jobs).order_by(self._jobs.c.id))]
 
-    def next_time(self, connection: Connection) -> datetime | None:
-        """Read when the next row that waits for its time may run; parked rows wait for something else."""
-        scheduled = and_(self._free(), self._jobs.c.announced_at.is_(None))
-        found: datetime | None = connection.execute(select(func.min(self._jobs.c.run_at)).where(scheduled)).scalar()
-        return found
+    def next_time(self, connection: Connection, periodic: Collection[str]) -> datetime | None:
+        """Read when the next row that waits for its time may run, or one of these schedules has its next tick.
+
+        Parked rows wait for something else.
+        """
+        schedules, jobs = self._schedules.c, self._jobs.c
+        scheduled = and_(self._free(), jobs.announced_at.is_(None))
+        ticks = and_(schedules.name.in_(periodic), schedules.paused_at.is_(None))
+        found = [connection.execute(select(func.min(jobs.run_at)).where(scheduled)).scalar()]
+        if periodic:
+            found.append(connection.execute(select(func.min(schedules.next_run_at)).where(ticks)).scalar())
+        return min((moment for moment in found if moment is not None), default=None)
 
     def advance(self, connection: Connection, by: timedelta) -> None:
-        """Let so much time pass for every row that nobody runs."""
-        jobs = self._jobs
-        instants = [jobs.c[name] for name in INSTANTS]
-        moved = [
-            {"row": job, **{name: at and at - by for name, at in zip(INSTANTS, found, strict=True)}}
-            for job, *found in connection.execute(select(jobs.c.id, *instants).where(jobs.c.locked_by.is_(None)))
-        ]
-        if moved:
-            connection.execute(update(jobs).where(jobs.c.id == bindparam("row")), moved)
+        """Let so much time pass for every row that nobody runs, and for every schedule."""
+        jobs, schedules = self._jobs, self._schedules
+        unclaimed = select(jobs.c.id, *(jobs.c[name] for name in INSTANTS)).where(jobs.c.locked_by.is_(None))
+        move(connection, unclaimed, jobs.c.id, by)
+        move(connection, select(schedules.c.name, *(schedules.c[name] for name in SCHEDULED)), schedules.c.name, by)
 
     def claim_next(self, connection: Connection, worker: int, token: int) -> Claimed | None:
         """Claim the row that is to run next: the most urgent, then the one that is ready longest."""
@@ -80,6 +105,41 @@ class Rehearsal:
         paused = jobs.queue.in_(select(queues.name).where(queues.paused_at.is_not(None)))
         waits = and_(jobs.locked_by.is_(None), jobs.failed_at.is_(None), jobs.parked_at.is_(None))
         return and_(waits, not_(jobs.held), not_(paused))
+
+
+def move(connection: Connection, which: Select[Any], key: Column[Any], by: timedelta) -> None:
+    """Move the instants of rows, which are read behind their key, that much toward the past."""
+    _, *names = which.selected_columns.keys()
+    moved = [
+        {"row": row, **{name: at and at - by for name, at in zip(names, found, strict=True)}}
+        for row, *found in connection.execute(which)
+    ]
+    if moved:
+        connection.execute(update(key.table).where(key == bindparam("row")), moved)
+
+
+class BorrowedAccess:
+    """What reaches the schedules within a transaction of somebody else's; each write is a savepoint of its own."""
+
+    def __init__(self, store: SqlStore, connection: Connection) -> None:
+        self.engine: Engine = store.engine
+        self.tables: Tables = store.tables
+        self.now = store.now
+        self._connection = connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Give the connection."""
+        yield self._connection
+
+    def look(self, work: Callable[[Any], T]) -> T:
+        """Run one reading statement by the driver."""
+        return work(self._connection.connection)
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in a savepoint."""
+        with self._connection.begin_nested():
+            return work(self._connection)
 
 
 class BorrowedTransaction(AtomicTransaction):

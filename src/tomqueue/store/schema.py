@@ -24,9 +24,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
+from tomqueue.priority import PRIORITIES
+
 __all__ = ["EPOCH", "SCHEMA_VERSION", "UNANNOUNCED", "Instant", "Tables", "from_micros", "tables", "to_micros"]
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
@@ -215,6 +217,8 @@ def workers_table(name: str, metadata: MetaData) -> Table:
         Column("kind", key(20), nullable=False),
         Column("queues", long_text(), nullable=False),
         Column("slots", Integer, nullable=False),
+        Column("first_rank", Integer, nullable=False, server_default=str(PRIORITIES.start)),
+        Column("last_rank", Integer, nullable=False, server_default=str(PRIORITIES[-1])),
         Column("started_at", Instant, nullable=False),
         Column("expires_at", Instant, nullable=False),
         **INNODB,

@@ -11,7 +11,9 @@ from tomqueue.cli.checks import bounds, checks
 from tomqueue.cli.commands.queues import counts_of
 from tomqueue.cli.output import Column, one_line, print_json, print_json_array, print_table
 from tomqueue.cli.target import Target
+from tomqueue.explain import bounds_of
 from tomqueue.job import Job, State
+from tomqueue.priority import Priority
 from tomqueue.store.catalog import Filter, StatsRow
 from tomqueue.store.leases import WorkerRow
 from tomqueue.times import age, span
@@ -77,7 +79,7 @@ def workers(target: Target, *, as_json: bool) -> None:
         (
             one.name,
             one.kind,
-            one.queues,
+            f"{one.queues} ({only})" if (only := bounds_of(one)) else one.queues,
             str(one.slots),
             age(one.started_at, now),
             lease(one, now),
@@ -110,6 +112,7 @@ def worker_fields(worker: WorkerRow, claimed: list[Job]) -> dict[str, Any]:
         "name": worker.name,
         "kind": worker.kind,
         "queues": worker.queues.split(","),
+        "priorities": [Priority.of_rank(rank) for rank in range(worker.first_rank, worker.last_rank + 1)],
         "slots": worker.slots,
         "supervisor": worker.supervisor,
         "started_at": worker.started_at,
