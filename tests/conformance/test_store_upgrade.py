@@ -15,8 +15,10 @@ from tomqueue.store.sql import SqlStore
 def make_first_version(store: SqlStore, version: int = 1) -> None:
     """Turn fresh tables into those of version 1."""
     with store.writing() as connection:
-        for column in ("cancelled_at", "tied"):
+        for column in ("cancelled_at", "tied", "workflow", "step", "waits_for_step"):
             connection.execute(text(f"ALTER TABLE {store.jobs} DROP COLUMN {column}"))
+        for table in (store.tables.workflows, store.tables.steps):
+            table.drop(connection)
         connection.execute(store.tables.version.update().values(version=version))
 
 

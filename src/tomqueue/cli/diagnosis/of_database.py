@@ -19,6 +19,9 @@ FAR_BEHIND = 100_000
 OVERDUE = 10.0
 LARGE_WAL = 256 * 2**20
 WAITING_LIMIT = 300.0
+MOST_WORKFLOWS = 1000
+"""So many unfinished workflows are looked at."""
+NAMED = 5
 
 Look = Callable[[Target], Iterator[Diagnosis]]
 
@@ -99,6 +102,21 @@ def due(target: Target) -> Iterator[Diagnosis]:
     yield Diagnosis(Level.PROBLEM, text, "start `tomqueue run`, or `tomqueue deferred` beside `tomqueue work`")
 
 
+def workflows(target: Target) -> Iterator[Diagnosis]:
+    """Find workflows that do not go on by themselves."""
+    stuck = target.catalog.workflows.stuck(MOST_WORKFLOWS)
+    for one in stuck[:NAMED]:
+        counts = f"{one.failed:,} of its jobs have failed, {one.pending:,} wait"
+        text = f"workflow {one.id} does not go on by itself: {counts}"
+        cure = f"see `tomqueue workflows show {one.id}`; retry what has failed, or cancel it and delete its jobs"
+        yield Diagnosis(Level.WARNING, text, cure)
+    if len(stuck) > NAMED:
+        text = f"{len(stuck) - NAMED:,} more workflows do not go on by themselves"
+        yield Diagnosis(Level.WARNING, text, "see `tomqueue workflows list --unfinished`")
+    elif not stuck:
+        yield Diagnosis(Level.OK, "every workflow goes on, or has finished")
+
+
 DATABASE: dict[str, Look] = {
     "database": database,
     "tables": tables,
@@ -107,6 +125,7 @@ DATABASE: dict[str, Look] = {
     "snapshots": snapshots,
     "claims": claims,
     "due": due,
+    "workflows": workflows,
     "waiting": shared(checks.waiting, "start more workers, or see `tomqueue explain ID` for one of them"),
     "workers": shared(checks.workers, "start `tomqueue run` with these queues"),
 }
