@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from threading import Lock
 from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, dataclass_transform, overload
@@ -340,14 +340,14 @@ class TomQueue:
 
     # Parts --------------------------------------------------------------------------------------------
 
-    def _prepared(self, job: "object | Prepared", overrides: OverrideOptions) -> Prepared:
+    def _prepared(self, job: "object | Prepared", overrides: Mapping[str, Any]) -> Prepared:
         if not isinstance(job, Prepared):
             return self.prepare(job, **overrides)
         if overrides:
             raise TypeError("a prepared call has its options already: give them to using() before prepare()")
         return job
 
-    def _planned(self, said: Chain | Group, caller: CallersOptions) -> tuple[Plan, Any]:
+    def _planned(self, said: Chain | Group, caller: Mapping[str, Any]) -> tuple[Plan, Any]:
         if unknown := sorted(set(caller) - {"session", "connection"}):
             raise TypeError(f"{unknown[0]} is no option of a workflow: give it to using() of its jobs")
         check_declared(said, self.registry)

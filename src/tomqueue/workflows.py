@@ -1,6 +1,6 @@
 """``tq.workflows``: look at chains and groups, and cancel them. What the CLI can, Python can."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tomqueue.job import Job
 from tomqueue.store.catalog import Catalog
@@ -23,7 +23,7 @@ class Workflows:
         """Return workflows in the order of their ids, at most ``limit`` (None: all), beginning after id ``after``."""
         return self._table().find(unfinished=unfinished, limit=limit, after=after)
 
-    def jobs(self, workflow_id: int, *, limit: int | None = 100, after: int = 0) -> "list[Job]":
+    def jobs(self, workflow_id: int, *, limit: int | None = 100, after: int = 0) -> Sequence[Job]:
         """Return a workflow's jobs that wait, run or have failed, in the order of their ids. Raises JobNotFound."""
         return self._table().jobs(workflow_id, limit=limit, after=after)
 

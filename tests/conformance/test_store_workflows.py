@@ -357,6 +357,21 @@ def counted(flow: Flow) -> None:
             assert one.held == (turn is not None and not turn.begun), one
 
 
+def disturb(flow: Flow, chance: random.Random, name: str, state: State) -> None:
+    """Let something happen to a job; what its state does not allow is nothing."""
+    what = chance.choices(["end", "fail", "cancel", "retry", "delete"], [8, 2, 2, 3, 1])[0]
+    if what == "end" and state is State.READY:
+        flow.end(name)
+    elif what == "fail":
+        flow.fail(name, keep=chance.random() < 0.7)
+    elif what == "cancel":
+        flow.catalog.cancel_all([flow.ids[name]])
+    elif what == "retry":
+        flow.catalog.retry_all([flow.ids[name]])
+    elif what == "delete":
+        flow.catalog.delete_all([flow.ids[name]])
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_whatever_happens_to_its_jobs_a_workflow_counts_them_and_ends(
     store: SqlStore, catalog: Catalog, seed: int
@@ -370,13 +385,7 @@ def test_whatever_happens_to_its_jobs_a_workflow_counts_them_and_ends(
         if not states:
             break
         name = chance.choice(sorted(states))
-        {
-            "end": lambda name=name: flow.end(name) if flow.states()[name] is State.READY else None,
-            "fail": lambda name=name: flow.fail(name, keep=chance.random() < 0.7),
-            "cancel": lambda name=name: catalog.cancel_all([flow.ids[name]]),
-            "retry": lambda name=name: catalog.retry_all([flow.ids[name]]),
-            "delete": lambda name=name: catalog.delete_all([flow.ids[name]]),
-        }[chance.choices(["end", "fail", "cancel", "retry", "delete"], [8, 2, 2, 3, 1])[0]]()
+        disturb(flow, chance, name, states[name])
         counted(flow)
     while flow.named(State.READY, State.FAILED):
         catalog.retry_all([flow.ids[name] for name in flow.named(State.FAILED)])

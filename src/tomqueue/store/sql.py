@@ -330,11 +330,12 @@ class SqlStore(Transactions):
     def _finish_tied(self, connection: Connection, endings: Sequence[Ending]) -> list[Hold]:
         """Finish rows, those of tied jobs that succeeded all at once, and let follow what they are tied to."""
         jobs, now = self.tables.jobs, self.now()
-        tied = [ending.id for ending in endings if ending.tied]
+        tied = {ending.id: ending.token for ending in endings if ending.tied}
         if not tied:
             return [rows.finish(connection, jobs, ending, now) for ending in endings]
+        ours = jobs.c.id.in_(tied) & jobs.c.claim_token.in_(set(tied.values()))
         succeeded = {ending.id for ending in endings if isinstance(ending, Delete) and not ending.failed}
-        with self.ties.followed(connection, jobs.c.id.in_(tied), now, succeeded=succeeded) as found:
+        with self.ties.followed(connection, ours, now, succeeded=succeeded) as found:
             deleted = rows.delete(connection, jobs, endings, {row.id: row.claim_token for row in found})
             return [
                 Hold(ending.id in deleted)

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Table, select
 
+from tomqueue.store.announcing import by_key
 from tomqueue.store.commit import after_commit
 
 __all__ = ["Change", "Tie", "Ties"]
@@ -44,7 +45,7 @@ class Ties:
     def __init__(self, jobs: Table, ties: Sequence[Tie]) -> None:
         self._jobs = jobs
         self._ties = list(ties)
-        self.on_freed: Callable[[Sequence[int]], object] = lambda _ids: None
+        self.on_freed: Callable[[Sequence[int]], None] = lambda _ids: None
         """Called with the ids of jobs that a Tie has let go, after that is committed: they may be announced at once."""
 
     def add(self, tie: Tie) -> None:
@@ -72,11 +73,11 @@ class Ties:
             return
         jobs = self._jobs
         tied = select(jobs).where(meant, jobs.c.tied).order_by(jobs.c.id).with_for_update()
-        before = connection.execute(tied).all()
+        before = connection.execute(by_key(tied, jobs)).all()
         yield before
         if before:
             after = self._again(connection, [row.id for row in before])
-            changes = [Change(row, after.get(row.id), row.id in succeeded) for row in before]
+            changes = [change_of(row, after.get(row.id), succeeded) for row in before]
             for tie in ties:
                 tie.follow(connection, changes, now)
 
@@ -86,5 +87,10 @@ class Ties:
             after_commit(connection, lambda: self.on_freed(ids))
 
     def _again(self, connection: Connection, ids: Sequence[int]) -> dict[int, Row[Any]]:
-        found = connection.execute(select(self._jobs).where(self._jobs.c.id.in_(ids)))
+        found = connection.execute(by_key(select(self._jobs).where(self._jobs.c.id.in_(ids)), self._jobs))
         return {row.id: row for row in found}
+
+
+def change_of(before: Row[Any], after: Row[Any] | None, succeeded: Collection[int]) -> Change:
+    """Return the change of a row whose job, if it is gone and one of those, has succeeded."""
+    return Change(before, after, after is None and before.id in succeeded)

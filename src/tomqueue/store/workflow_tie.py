@@ -14,7 +14,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, bindparam, select, tuple_, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
 from tomqueue.store.schema import Tables
 from tomqueue.store.ties import Change, Tie, Ties
@@ -208,8 +208,9 @@ class Progress:
     def _near(self) -> list[Key]:
         """Return the steps that are told next, where that can be foreseen."""
         near: list[Key] = []
-        for key, step in self._locked.items():
-            if not step.counts.pending + self._moves[key][Member.PENDING]:
+        for key, moves in self._moves.items():
+            step = self._locked.get(key)
+            if step is not None and not step.counts.pending + moves[Member.PENDING]:
                 row = step.row
                 told = (row.next_step, row.complete_step, row.parent)
                 near += [step.key(number) for number in told if number is not None]
@@ -221,16 +222,20 @@ class Progress:
         return self._locked.get(key)
 
     def _lock(self, keys: Collection[Key]) -> None:
-        """Lock steps, in the order of their numbers."""
-        missing = sorted(set(keys).difference(self._locked))
+        """Lock steps, in the order of their numbers.
+
+        Of many workflows it locks a few more than are meant: lists of pairs are ranges of the key for some databases
+        only, and a scan would lock all.
+        """
+        missing = set(keys).difference(self._locked)
         if not missing:
             return
         steps = self._steps.c
-        wanted = select(self._steps).where(tuple_(steps.workflow, steps.number).in_(missing))
-        ordered = wanted.order_by(steps.workflow, steps.number).with_for_update()
-        for row in self._connection.execute(ordered):
+        workflows, numbers = sorted({key.workflow for key in missing}), sorted({key.number for key in missing})
+        wanted = select(self._steps).where(steps.workflow.in_(workflows), steps.number.in_(numbers))
+        for row in self._connection.execute(wanted.order_by(steps.workflow, steps.number).with_for_update()):
             counts = Counts(row.pending, row.failed, row.lost)
-            self._locked[Key(row.workflow, row.number)] = Step(row, counts, bool(row.begun))
+            self._locked.setdefault(Key(row.workflow, row.number), Step(row, counts, bool(row.begun)))
 
     def _write(self) -> None:
         steps = self._steps
