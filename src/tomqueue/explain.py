@@ -10,6 +10,7 @@ from tomqueue.job import Job, State
 from tomqueue.priority import PRIORITIES, Priority
 from tomqueue.store.catalog import Catalog
 from tomqueue.store.leases import WorkerRow
+from tomqueue.store.workflows import Awaited
 from tomqueue.times import age, when
 
 __all__ = ["Explanation", "Finding", "Scene", "bounds_of", "explain", "is_alive", "serves", "takes"]
@@ -42,6 +43,8 @@ class Scene:
     workers: Sequence[WorkerRow]
     ahead: int
     registry: Registry | None
+    awaited: Awaited | None
+    """What it waits for in its workflow."""
 
 
 def explain(
@@ -56,6 +59,7 @@ def explain(
         workers=workers,
         ahead=catalog.ahead(job) if job.state is State.READY else 0,
         registry=registry,
+        awaited=catalog.workflows.awaited_by(job) if job.state is State.HELD else None,
     )
     findings = [finding for rule in RULES if (finding := rule(scene)) is not None]
     return Explanation(job=job, findings=findings or [NOTHING])
@@ -134,7 +138,18 @@ def held(scene: Scene) -> Finding | None:
     """Tell of a job that waits for a limit or for another job."""
     if scene.job.state is not State.HELD:
         return None
-    return Finding(code="held", text="it is held: it waits for a limit or for another job")
+    if scene.awaited is None:
+        return Finding(code="held", text="it is held: it waits for a limit or for another job")
+    awaited = scene.awaited
+    named = [f"job {one.id} {one.name} ({one.state})" for one in awaited.jobs]
+    if (more := awaited.pending + awaited.failed - len(named)) > 0:
+        named.append(f"{more:,} more")
+    failed = next((one.id for one in awaited.jobs if one.state is State.FAILED), None)
+    return Finding(
+        code="waits_for_jobs",
+        text=f"it waits for its turn in workflow {scene.job.workflow}, after {', '.join(named) or 'what is gone'}",
+        cure=None if failed is None else f"mend the cause, then `tomqueue jobs retry {failed}`",
+    )
 
 
 def parked(scene: Scene) -> Finding | None:

@@ -68,6 +68,12 @@ class Job(Bound):
     last_error: str | None = field(default=None, repr=False)
     unique_key: str | None = None
     meta: str | None = field(default=None, repr=False)
+    workflow: int | None = None
+    """The workflow that it is a part of."""
+    step: int | None = None
+    """The step of that workflow that its end counts in."""
+    waits_for_step: int | None = None
+    """The step whose turn it waits for."""
 
     @property
     def arguments(self) -> Any:
@@ -111,6 +117,8 @@ class NewJob:
     meta: str | None = None
     ties: Mapping[str, Any] = field(default_factory=dict)
     """What ties it to other rows, as columns of its own row: a limit, a workflow. A job with any is *tied*."""
+    held: bool = False
+    """Whether it waits for what it is tied to: it is not announced before that lets it go."""
 
 
 @dataclass(slots=True)

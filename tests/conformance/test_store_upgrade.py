@@ -13,8 +13,12 @@ from tomqueue.store.migrate import check_schema, installed_version, migrate
 from tomqueue.store.schema import SCHEMA_VERSION, Instant
 from tomqueue.store.sql import SqlStore
 
-ADDED = {"jobs": ("cancelled_at", "tied"), "workers": ("first_rank", "last_rank")}
+ADDED = {
+    "jobs": ("cancelled_at", "tied", "workflow", "step", "waits_for_step"),
+    "workers": ("first_rank", "last_rank"),
+}
 """Columns that tables of version 1 did not have."""
+ADDED_TABLES = ("workflows", "steps")
 
 
 def make_first_version(store: SqlStore, version: int = 1) -> None:
@@ -23,6 +27,8 @@ def make_first_version(store: SqlStore, version: int = 1) -> None:
         for table, columns in ADDED.items():
             for column in columns:
                 connection.execute(text(f"ALTER TABLE tomqueue_{table} DROP COLUMN {column}"))
+        for name in ADDED_TABLES:
+            connection.execute(text(f"DROP TABLE tomqueue_{name}"))
         connection.execute(store.tables.version.update().values(version=version))
 
 

@@ -88,7 +88,7 @@ def test_named_errors_decide(error: BaseException, event: str) -> None:
 def test_failed_jobs_are_deleted_on_request() -> None:
     """The setting says so."""
     settled = settle(JOB, Discard("why"), Policy(delete_failed=True), NOW, "text")
-    assert (settled.ending, settled.event) == (Delete(7, 99), "job.failed")
+    assert (settled.ending, settled.event) == (Delete(7, 99, failed=True), "job.failed")
 
 
 def test_a_place_that_is_not_kept() -> None:

@@ -15,6 +15,7 @@ from tomqueue.cli.commands.republish import republish
 from tomqueue.cli.commands.run import run_commands
 from tomqueue.cli.commands.schedules import schedules
 from tomqueue.cli.commands.schema import migrate
+from tomqueue.cli.commands.workflows import workflows
 from tomqueue.cli.logs import configure_logs
 from tomqueue.cli.output import one_line
 from tomqueue.cli.target import Target
@@ -113,7 +114,21 @@ def command(ctx: click.Context, app: str | None, database_url: str | None, log_l
     ctx.call_on_close(ctx.obj.close)
 
 
-for one in (migrate, *run_commands, jobs, queues, schedules, workers, stats, check, doctor, explain, republish, clear):
+for one in (
+    migrate,
+    *run_commands,
+    jobs,
+    queues,
+    schedules,
+    workflows,
+    workers,
+    stats,
+    check,
+    doctor,
+    explain,
+    republish,
+    clear,
+):
     command.add_command(one)
 
 

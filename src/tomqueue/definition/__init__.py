@@ -7,6 +7,8 @@ options (what may be said) → schedule (when a periodic job runs) → inspectio
 Methods that are called later: asynchronous (what a decorator says) → carriers (how an object travels) → methods
 (a method as a job) → targets (the classes that have them) → delays (``tq.delay``)
 
+Jobs that belong together: workflow (what is said) → plan (the steps that it becomes)
+
 Beside jobs: consumer (a function that handles messages of other programs) → exchange (where they come from)
 """
 
@@ -18,11 +20,13 @@ from tomqueue.definition.delayed import DelayedCall
 from tomqueue.definition.delays import Delayed, Delays
 from tomqueue.definition.exchange import checked_exchange
 from tomqueue.definition.function import BoundDefinition, Definition
-from tomqueue.definition.options import JobOptions, Options, OverrideOptions, Overrides, seconds_of
+from tomqueue.definition.options import CallersOptions, JobOptions, Options, OverrideOptions, Overrides, seconds_of
+from tomqueue.definition.plan import Plan, Post, Step, plan_of, within, workflow_of
 from tomqueue.definition.prepared import Enqueuer, JobDefinition, Loaded, Prepared
 from tomqueue.definition.registry import Registry
 from tomqueue.definition.schedule import Misfire, Schedule, Tick, Turn, turn_of
 from tomqueue.definition.targets import Target
+from tomqueue.definition.workflow import Chain, Group, chain, check_declared, group
 
 __all__ = [
     "HOOKS",
@@ -30,6 +34,8 @@ __all__ = [
     "AsynchronousCall",
     "AsynchronousOptions",
     "BoundDefinition",
+    "CallersOptions",
+    "Chain",
     "ClassDefinition",
     "ConsumerDefinition",
     "ConsumerOptions",
@@ -40,6 +46,7 @@ __all__ = [
     "DelayedCall",
     "Delays",
     "Enqueuer",
+    "Group",
     "JobDefinition",
     "JobOptions",
     "Loaded",
@@ -47,16 +54,25 @@ __all__ = [
     "Options",
     "OverrideOptions",
     "Overrides",
+    "Plan",
+    "Post",
     "Prepared",
     "References",
     "Registry",
     "Schedule",
+    "Step",
     "Target",
     "Tick",
     "Turn",
+    "chain",
+    "check_declared",
     "checked_exchange",
+    "group",
+    "plan_of",
     "queue_said_by",
     "said",
     "seconds_of",
     "turn_of",
+    "within",
+    "workflow_of",
 ]

@@ -9,7 +9,16 @@ from tomqueue.errors import DefinitionError, EnqueueError, SettingsError, TomQue
 from tomqueue.priority import Priority
 from tomqueue.settings import check_name
 
-__all__ = ["JobOptions", "Options", "OverrideOptions", "Overrides", "checked_name", "number_problem", "seconds_of"]
+__all__ = [
+    "CallersOptions",
+    "JobOptions",
+    "Options",
+    "OverrideOptions",
+    "Overrides",
+    "checked_name",
+    "number_problem",
+    "seconds_of",
+]
 
 MILLISECOND = 0.001
 CENTURY = 100 * 365.25 * 86400.0
@@ -88,6 +97,13 @@ class JobOptions(TypedDict, total=False):
     every: float | timedelta | None
     misfire: str | None
     delete_failed_jobs: bool | None
+
+
+class CallersOptions(TypedDict, total=False):
+    """The keyword arguments that name the caller's own transaction; see Overrides."""
+
+    session: Any
+    connection: Any
 
 
 class OverrideOptions(TypedDict, total=False):

@@ -1,12 +1,14 @@
 """Layer: write the rows, in the caller's transaction or in one of their own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from tomqueue.enqueue.request import Draft, Request
 from tomqueue.errors import PayloadTooLarge
 from tomqueue.job import Job, NewJob, State
-from tomqueue.store.base import Inserted, Store
+from tomqueue.store.base import Inserted
+from tomqueue.store.sql import SqlStore
+from tomqueue.store.workflows import WorkflowTable
 
 __all__ = ["Persist"]
 
@@ -14,7 +16,7 @@ __all__ = ["Persist"]
 class Persist:
     """Turns drafts into rows; a draft larger than ``max_payload_bytes`` stops the call before anything is written."""
 
-    def __init__(self, store: Callable[[], Store], max_payload_bytes: int) -> None:
+    def __init__(self, store: Callable[[], SqlStore], max_payload_bytes: int) -> None:
         self._store = store
         self._most = max_payload_bytes
 
@@ -26,9 +28,17 @@ class Persist:
 
     def _insert(self, request: Request) -> None:
         rows = [self._row(draft) for draft in request.drafts]
-        inserted = self._store().insert(rows, request.connection)
+        inserted = self._write(request, rows)
         for draft, row, known in zip(request.drafts, rows, inserted, strict=True):
             draft.job = job_of(draft, row, known)
+
+    def _write(self, request: Request, rows: Sequence[NewJob]) -> list[Inserted]:
+        if request.plan is None:
+            return self._store().insert(rows, request.connection)
+        posts = [draft.post for draft in request.drafts if draft.post is not None]
+        workflows = WorkflowTable(self._store())
+        request.workflow, inserted = workflows.insert(request.plan, posts, rows, request.connection)
+        return inserted
 
     def _row(self, draft: Draft) -> NewJob:
         size = len(draft.payload.encode())
@@ -66,7 +76,7 @@ def job_of(draft: Draft, row: NewJob, known: Inserted) -> Job:
         priority=draft.priority,
         name=row.name,
         payload=row.payload,
-        state=State.SCHEDULED if known.announced_at is None else State.READY,
+        state=state_of(draft, known),
         max_attempts=row.max_attempts,
         run_at=known.run_at,
         expires_at=row.expires_at,
@@ -74,4 +84,17 @@ def job_of(draft: Draft, row: NewJob, known: Inserted) -> Job:
         created_at=known.created_at,
         updated_at=known.created_at,
         meta=row.meta,
+        held=is_held(draft),
     )
+
+
+def is_held(draft: Draft) -> bool:
+    """Say whether a job waits for its turn in a workflow."""
+    return draft.post is not None and draft.post.waits_for is not None
+
+
+def state_of(draft: Draft, known: Inserted) -> State:
+    """Return what a new job is doing."""
+    if is_held(draft):
+        return State.HELD
+    return State.SCHEDULED if known.announced_at is None else State.READY

@@ -60,11 +60,12 @@ class Want:
 
 @dataclass(slots=True)
 class Delete:
-    """The job succeeded: its row leaves the table. ``tied`` as the claim said."""
+    """The job succeeded, or has ``failed`` and is not kept: its row leaves the table. ``tied`` as the claim said."""
 
     id: int
     token: int
     tied: bool = False
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,7 @@ from tomqueue.store.editing import Edit
 from tomqueue.store.rows import job_of
 from tomqueue.store.schema import UNANNOUNCED
 from tomqueue.store.sql import SqlStore
+from tomqueue.store.workflows import WorkflowTable
 
 __all__ = ["Catalog", "Filter", "QueueRow", "StatsRow"]
 
@@ -75,6 +76,7 @@ class Catalog:
 
     def __init__(self, store: SqlStore) -> None:
         self._store = store
+        self.workflows = WorkflowTable(store)
         self._jobs: Table = store.tables.jobs
         self._queues: Table = store.tables.queues
 

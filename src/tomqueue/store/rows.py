@@ -1,6 +1,6 @@
 """Rows by SQLAlchemy Core: what is done one at a time, the same on every dialect."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +10,7 @@ from tomqueue.job import Job, State
 from tomqueue.priority import Priority
 from tomqueue.store.base import Delete, Ending, Hold, Release
 
-__all__ = ["FREED", "finish", "held_by", "job_of", "let_go", "state_of"]
+__all__ = ["FREED", "delete", "finish", "held_by", "job_of", "let_go", "state_of"]
 
 FREED = {"locked_at": None, "locked_by": None, "claim_token": None}
 """What a row's columns become when its claim ends."""
@@ -23,6 +23,14 @@ def finish(connection: Connection, jobs: Table, ending: Ending, now: datetime) -
         return Hold(connection.execute(jobs.delete().where(ours)).rowcount)
     kept, failed = let_go(connection, jobs, ours, release_values(ending, now), now)
     return Hold.CANCELLED if failed else Hold(kept)
+
+
+def delete(connection: Connection, jobs: Table, endings: Sequence[Ending], locked: Mapping[int, int]) -> set[int]:
+    """Delete the rows of endings that delete one, where their tokens hold it; ``locked`` are ids and tokens."""
+    theirs = {one.id for one in endings if isinstance(one, Delete) and locked.get(one.id) == one.token}
+    if theirs:
+        connection.execute(jobs.delete().where(jobs.c.id.in_(sorted(theirs))))
+    return theirs
 
 
 def held_by(jobs: Table, ending: Ending) -> ColumnElement[bool]:

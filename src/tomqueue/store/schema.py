@@ -28,7 +28,7 @@ from tomqueue.priority import PRIORITIES
 
 __all__ = ["EPOCH", "SCHEMA_VERSION", "UNANNOUNCED", "Instant", "Tables", "from_micros", "tables", "to_micros"]
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
@@ -107,6 +107,8 @@ class Tables:
     queues: Table
     stats: Table
     schedules: Table
+    workflows: Table
+    steps: Table
     version: Table
 
 
@@ -124,6 +126,8 @@ def tables(prefix: str, schema: str | None, dialect: str) -> Tables:
         queues_table(f"{prefix}_queues", metadata),
         stats_table(f"{prefix}_stats", metadata),
         schedules_table(f"{prefix}_schedules", metadata),
+        workflows_table(f"{prefix}_workflows", metadata),
+        steps_table(f"{prefix}_steps", metadata),
         Table(f"{prefix}_schema", metadata, Column("version", Integer, nullable=False), **INNODB),
     )
 
@@ -183,6 +187,9 @@ def job_columns() -> list[Column[Any]]:
         Column("unique_key", key(200)),
         Column("cancelled_at", Instant),
         Column("tied", Boolean, nullable=False, server_default=text("false")),
+        Column("workflow", BigInteger),
+        Column("step", Integer),
+        Column("waits_for_step", Integer),
     ]
 
 
@@ -266,5 +273,55 @@ def schedules_table(name: str, metadata: MetaData) -> Table:
         Column("paused_at", Instant),
         Column("declared_at", Instant, nullable=False),
         Column("seen_at", Instant, nullable=False),
+        **INNODB,
+    )
+
+
+def workflows_table(name: str, metadata: MetaData) -> Table:
+    """Describe the workflows: the ids of their jobs lie between the first and the last, beside those of others.
+
+    ``pending``, ``failed`` and ``lost`` count its chains: the one that it is, and each ``on_complete`` that has begun.
+    """
+    table = Table(
+        name,
+        metadata,
+        Column("id", identity(), primary_key=True, autoincrement=True),
+        Column("jobs", Integer, nullable=False),
+        Column("first_job", BigInteger),
+        Column("last_job", BigInteger),
+        Column("pending", Integer, nullable=False),
+        Column("failed", Integer, nullable=False, server_default="0"),
+        Column("lost", Integer, nullable=False, server_default="0"),
+        Column("deleted_jobs", Integer, nullable=False, server_default="0"),
+        Column("created_at", Instant, nullable=False),
+        Column("cancelled_at", Instant),
+        Column("finished_at", Instant),
+        sqlite_autoincrement=True,
+        **INNODB,
+    )
+    Index(f"{name}_finished", table.c.finished_at, table.c.id)
+    return table
+
+
+def steps_table(name: str, metadata: MetaData) -> Table:
+    """Describe the steps of workflows: ``pending`` members are still to end, ``lost`` ones were deleted.
+
+    The jobs that wait for a step's turn have ids between its first and its last.
+    """
+    return Table(
+        name,
+        metadata,
+        Column("workflow", BigInteger, primary_key=True, autoincrement=False),
+        Column("number", Integer, primary_key=True, autoincrement=False),
+        Column("members", Integer, nullable=False),
+        Column("pending", Integer, nullable=False),
+        Column("failed", Integer, nullable=False, server_default="0"),
+        Column("lost", Integer, nullable=False, server_default="0"),
+        Column("parent", Integer),
+        Column("next_step", Integer),
+        Column("complete_step", Integer),
+        Column("begun", Boolean, nullable=False),
+        Column("first_job", BigInteger),
+        Column("last_job", BigInteger),
         **INNODB,
     )

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, or_
+from sqlalchemy import ColumnElement, Connection, Engine
 
 from tomqueue.crash_points import reached
 from tomqueue.job import Claimed, NewJob
@@ -23,6 +23,7 @@ from tomqueue.store.liveness import LiveLocks
 from tomqueue.store.schema import Tables, tables
 from tomqueue.store.ties import Ties
 from tomqueue.store.transactions import Transactions
+from tomqueue.store.workflow_tie import WorkflowTie
 
 __all__ = ["Picked", "SqlStore", "end_of", "pairs", "patiently"]
 
@@ -48,6 +49,7 @@ class SqlStore(Transactions):
         self.jobs = preparer.format_table(self.tables.jobs)
         self.queues = preparer.format_table(self.tables.queues)
         self.ties = Ties(self.tables.jobs, [])
+        self.ties.add(WorkflowTie(self.tables, self.ties))
         self._known_queues: set[str] = set()
         self._callers_rows = CallersRows(self.tables.jobs, self._clock, self._later)
 
@@ -326,13 +328,21 @@ class SqlStore(Transactions):
         ]
 
     def _finish_tied(self, connection: Connection, endings: Sequence[Ending]) -> list[Hold]:
-        """Finish rows one by one, and let follow what they are tied to."""
+        """Finish rows, those of tied jobs that succeeded all at once, and let follow what they are tied to."""
         jobs, now = self.tables.jobs, self.now()
-        tied = [rows.held_by(jobs, ending) for ending in endings if ending.tied]
+        tied = {ending.id: ending.token for ending in endings if ending.tied}
         if not tied:
             return [rows.finish(connection, jobs, ending, now) for ending in endings]
-        with self.ties.followed(connection, or_(*tied), now):
-            return [rows.finish(connection, jobs, ending, now) for ending in endings]
+        ours = jobs.c.id.in_(tied) & jobs.c.claim_token.in_(set(tied.values()))
+        succeeded = {ending.id for ending in endings if isinstance(ending, Delete) and not ending.failed}
+        with self.ties.followed(connection, ours, now, succeeded=succeeded) as found:
+            deleted = rows.delete(connection, jobs, endings, {row.id: row.claim_token for row in found})
+            return [
+                Hold(ending.id in deleted)
+                if isinstance(ending, Delete) and ending.tied
+                else rows.finish(connection, jobs, ending, now)
+                for ending in endings
+            ]
 
     def _let_go(self, link: Any, release: Release) -> Hold:
         # in this order: who cancels a row in between finds one that waits again

@@ -5,7 +5,7 @@ know only whether a row is tied at all, and leave those that are to SQLAlchemy.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,15 +13,22 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Table, select
 
+from tomqueue.store.announcing import by_key
+from tomqueue.store.commit import after_commit
+
 __all__ = ["Change", "Tie", "Ties"]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A tied row before and after a statement; ``after`` None: it has left the table."""
+    """A tied row before and after a statement; ``after`` None: it has left the table.
+
+    ``succeeded`` says whether it left because its job has succeeded; else a person has deleted it, or a setting.
+    """
 
     before: Row[Any]
     after: Row[Any] | None
+    succeeded: bool = False
 
 
 class Tie(ABC):
@@ -37,21 +44,53 @@ class Ties:
 
     def __init__(self, jobs: Table, ties: Sequence[Tie]) -> None:
         self._jobs = jobs
-        self._ties = ties
+        self._ties = list(ties)
+        self.on_freed: Callable[[Sequence[int]], None] = lambda _ids: None
+        """Called with the ids of jobs that a Tie has let go, after that is committed: they may be announced at once."""
+
+    def add(self, tie: Tie) -> None:
+        """Let one more Tie follow."""
+        self._ties.append(tie)
 
     @contextmanager
-    def followed(self, connection: Connection, meant: ColumnElement[bool], now: datetime) -> Iterator[None]:
-        """Follow what happens within to the rows that are ``meant``; they are locked before, in the order of ids."""
+    def followed(
+        self,
+        connection: Connection,
+        meant: ColumnElement[bool],
+        now: datetime,
+        *,
+        succeeded: Collection[int] = (),
+        by: Tie | None = None,
+    ) -> Iterator[Sequence[Row[Any]]]:
+        """Follow what happens within to the rows that are ``meant``; they are locked before, in the order of ids.
+
+        Gives the tied ones among them. Jobs with an id in ``succeeded`` are deleted because they have succeeded. A
+        Tie that changes rows itself says so (``by``): it is not told of its own change, and the others are.
+        """
+        ties = [tie for tie in self._ties if tie is not by]
+        if not ties and by is not None:
+            yield []
+            return
         jobs = self._jobs
         tied = select(jobs).where(meant, jobs.c.tied).order_by(jobs.c.id).with_for_update()
-        before = connection.execute(tied).all()
-        yield
+        before = connection.execute(by_key(tied, jobs)).all()
+        yield before
         if before:
             after = self._again(connection, [row.id for row in before])
-            changes = [Change(row, after.get(row.id)) for row in before]
-            for tie in self._ties:
+            changes = [change_of(row, after.get(row.id), succeeded) for row in before]
+            for tie in ties:
                 tie.follow(connection, changes, now)
 
+    def free(self, connection: Connection, ids: Sequence[int]) -> None:
+        """Take note that jobs, due and unannounced, are held no longer; told on once ``connection`` has committed."""
+        if ids:
+            after_commit(connection, lambda: self.on_freed(ids))
+
     def _again(self, connection: Connection, ids: Sequence[int]) -> dict[int, Row[Any]]:
-        found = connection.execute(select(self._jobs).where(self._jobs.c.id.in_(ids)))
+        found = connection.execute(by_key(select(self._jobs).where(self._jobs.c.id.in_(ids)), self._jobs))
         return {row.id: row for row in found}
+
+
+def change_of(before: Row[Any], after: Row[Any] | None, succeeded: Collection[int]) -> Change:
+    """Return the change of a row whose job, if it is gone and one of those, has succeeded."""
+    return Change(before, after, after is None and before.id in succeeded)

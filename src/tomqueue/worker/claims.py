@@ -146,10 +146,18 @@ class Claims:
             return True
 
     def ended_turn(self) -> None:
-        """Take note that what was started does not run any more."""
+        """Take note that what was started does not run any more.
+
+        If nothing is claimed that could start next, what others may wait for is committed now: a workflow goes on at
+        once. Raises StoreError then; none is lost.
+        """
         with self._lock:
             self._running -= 1
             self._suspect_runs = False
+            idle = not self._waiting
+        if idle and self._endings.are_tied:
+            self._check_lease()
+            self._endings.commit_tied()
 
     def waiting(self) -> list[Claimed]:
         """Return the rows that wait for a slot."""

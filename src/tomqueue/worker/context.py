@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from datetime import datetime
 from typing import Any
 
-from tomqueue.definition import Tick
+from tomqueue.definition import Tick, workflow_of
 from tomqueue.errors import DefinitionError
 from tomqueue.job import Claimed
 from tomqueue.priority import Priority
@@ -77,6 +77,11 @@ class JobContext:
         """The time by its schedule that a periodic job runs for, in UTC; None for any other job."""
         tick = Tick.of_meta(self._job.meta)
         return None if tick is None else tick.at
+
+    @property
+    def workflow(self) -> int | None:
+        """The id of the workflow that it is a part of, for ``tq.workflows``; None for a job that is in none."""
+        return workflow_of(self._job.meta)
 
     @property
     def log(self) -> "JobLog":

@@ -60,6 +60,7 @@ class Endings:
         self._lock = threading.Lock()
         self._waiting: list[Ended] = []
         self._since = 0.0
+        self._tied = False
         self._counts: Counter[tuple[str, str]] = Counter()
         self._returned: list[Delivery] = []
 
@@ -72,15 +73,26 @@ class Endings:
             if not self._waiting:
                 self._since = boot_time()
             self._waiting.append(ended)
+            self._tied = self._tied or ended.ending.tied
 
     def take_out(self, *, beside_claim: bool = False) -> list[Ended]:
         """Take out all that wait, for a transaction that commits them; or those that may stand beside a claim."""
         with self._lock:
             waiting, self._waiting = self._waiting, []
-            if beside_claim:
+            if not beside_claim:
+                self._tied = False
+            else:
                 self._waiting = [one for one in waiting if one.alone or one.ending.tied]
                 waiting = [one for one in waiting if not (one.alone or one.ending.tied)]
             return waiting
+
+    def take_out_tied(self) -> list[Ended]:
+        """Take out those that others may wait for."""
+        with self._lock:
+            tied = [one for one in self._waiting if one.ending.tied]
+            self._waiting = [one for one in self._waiting if not one.ending.tied]
+            self._tied = False
+            return tied
 
     def put_back(self, ended: Sequence[Ended], error: BaseException) -> None:
         """Let what ``error`` kept from being committed wait again."""
@@ -88,6 +100,7 @@ class Endings:
         again = [replace(one, alone=True, in_doubt=one.in_doubt or unknown) for one in ended]
         with self._lock:
             self._waiting = [*again, *self._waiting]
+            self._tied = self._tied or any(one.ending.tied for one in again)
 
     def settled(self, ended: Sequence[Ended], held: Sequence[Hold]) -> None:
         """Take note of what was committed; ``held`` says for each whether its row was still ours."""
@@ -137,11 +150,22 @@ class Endings:
             returned, self._returned = self._returned, []
             return returned
 
+    @property
+    def are_tied(self) -> bool:
+        """Whether any waits that others may wait for."""
+        return self._tied
+
     def commit(self, older_than: float) -> None:
         """Commit what waits if the oldest has waited for that many seconds. Raises StoreError; none is lost."""
-        if not self._waiting or boot_time() - self._since < older_than:
-            return
-        ended = self.take_out()
+        if self._waiting and boot_time() - self._since >= older_than:
+            self._commit(self.take_out())
+
+    def commit_tied(self) -> None:
+        """Commit what others may wait for. Raises StoreError; none is lost."""
+        if ended := self.take_out_tied():
+            self._commit(ended)
+
+    def _commit(self, ended: list[Ended]) -> None:
         reached("worker.before_flush")
         try:
             held = self._store.finish([one.ending for one in ended])

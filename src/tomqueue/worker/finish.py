@@ -95,7 +95,7 @@ def is_final(job: Claimed, error: BaseException, policy: Policy) -> bool:
 def failed(job: Claimed, policy: Policy, text: str | None) -> Ending:
     """Return the ending of a job that will not run again."""
     if policy.delete_failed:
-        return Delete(job.id, job.token, job.tied)
+        return Delete(job.id, job.token, job.tied, failed=True)
     return release(job, job.attempts, failed=True, last_error=text)
 
 

@@ -33,7 +33,7 @@ TIME_TO_UNWIND = 2.0
 STATS_KEPT = timedelta(days=8)
 PRUNE_EVERY = 3600.0
 PRUNE_PIECE = 1000
-"""Counters that are deleted at once, once an hour; while there are more, with each look at the clock."""
+"""Counters and workflows that are deleted at once, once an hour; while there are more, with each look at the clock."""
 COLUMNS = {"job.finished": "finished", "job.retried": "retried", "job.failed": "failed"}
 
 
@@ -139,7 +139,8 @@ class Housekeeper:
         if boot_time() < self._prune_at:
             return
         before = self._clock.now() - STATS_KEPT
-        if self._catalog.prune_stats(before, PRUNE_PIECE) < PRUNE_PIECE:
+        stats = self._catalog.prune_stats(before, PRUNE_PIECE)
+        if max(stats, self._catalog.workflows.prune(before, PRUNE_PIECE)) < PRUNE_PIECE:
             self._prune_at = boot_time() + PRUNE_EVERY
 
     def _idle(self) -> bool:

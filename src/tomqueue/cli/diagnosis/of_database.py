@@ -22,6 +22,9 @@ OVERDUE_TICK = 60.0
 """Less is a restart, or a busy database; from then on a tick counts as missed."""
 LARGE_WAL = 256 * 2**20
 WAITING_LIMIT = 300.0
+MOST_WORKFLOWS = 1000
+"""So many unfinished workflows are looked at."""
+NAMED = 5
 
 Look = Callable[[Target], Iterator[Diagnosis]]
 
@@ -133,6 +136,21 @@ def why_overdue(row: ScheduleRow, now: datetime, declared: Collection[str] | Non
     return Diagnosis(Level.WARNING, f"{text}, and this application does not declare it", cure)
 
 
+def workflows(target: Target) -> Iterator[Diagnosis]:
+    """Find workflows that do not go on by themselves."""
+    stuck = target.catalog.workflows.stuck(MOST_WORKFLOWS)
+    for one in stuck[:NAMED]:
+        counts = f"{one.failed:,} of its jobs have failed, {one.pending:,} wait"
+        text = f"workflow {one.id} does not go on by itself: {counts}"
+        cure = f"see `tomqueue workflows show {one.id}`; retry what has failed, or cancel it and delete its jobs"
+        yield Diagnosis(Level.WARNING, text, cure)
+    if len(stuck) > NAMED:
+        text = f"{len(stuck) - NAMED:,} more workflows do not go on by themselves"
+        yield Diagnosis(Level.WARNING, text, "see `tomqueue workflows list --unfinished`")
+    elif not stuck:
+        yield Diagnosis(Level.OK, "every workflow goes on, or has finished")
+
+
 DATABASE: dict[str, Look] = {
     "database": database,
     "tables": tables,
@@ -142,6 +160,7 @@ DATABASE: dict[str, Look] = {
     "claims": claims,
     "due": due,
     "schedules": periodic,
+    "workflows": workflows,
     "waiting": shared(checks.waiting, "start more workers, or see `tomqueue explain ID` for one of them"),
     "workers": shared(checks.workers, "start `tomqueue run` with these queues and priorities"),
 }
