@@ -107,7 +107,8 @@ def enqueue(environment: dict[str, str], said: str) -> float:
 
 def work(environment: dict[str, str], is_done: Callable[[], bool]) -> None:
     """Let workers run until ``is_done``, and a moment longer: what is wrongly run twice shows."""
-    command = [sys.executable, "-m", "tomqueue", "--app", "workflows_app:tq", "run", "-p", str(PROCESSES)]
+    command = [sys.executable, "-m", "tomqueue", "--app", "workflows_app:tq", "--log-level", "warning"]
+    command += ["run", "-p", str(PROCESSES)]
     workers = subprocess.Popen(command, env=environment)
     try:
         while not is_done():

@@ -29,7 +29,7 @@ def test_a_workflow_is_listed_and_shown(cli: CommandLine, tq: TomQueue) -> None:
     assert len(cli("workflows", "list", "--unfinished").splitlines()) == 2
     assert "only the first 1" in (cli("workflows", "list", "--limit", "1"), cli.stderr)[1]
     shown = cli("workflows", "show", "1")
-    assert "state         failed" in shown
+    assert "state       failed" in shown
     assert [line.split()[1] for line in shown.splitlines() if " send" in line or " resize" in line] == [
         "failed",
         "held",
@@ -72,9 +72,9 @@ def test_doctor_names_what_does_not_go_on(cli: CommandLine, tq: TomQueue) -> Non
     workflow = tq.enqueue(failing(tq))
     assert "every workflow goes on" in cli("doctor", code=1)
     tq.work_off()
-    told = " ".join(cli("doctor", code=1).split())
-    assert f"workflow {workflow.id} does not go on by itself: 1 of its jobs have failed, 1 wait" in told
+    told = " ".join(cli("doctor").split())
+    assert f"workflow {workflow.id} does not go on by itself: 1 failed, 1 waiting" in told
     for _ in range(6):
         tq.enqueue(failing(tq))
     tq.work_off()
-    assert "2 more workflows do not go on by themselves" in " ".join(cli("doctor", code=1).split())
+    assert "2 more workflows do not go on by themselves" in " ".join(cli("doctor").split())

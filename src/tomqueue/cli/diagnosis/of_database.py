@@ -140,8 +140,7 @@ def workflows(target: Target) -> Iterator[Diagnosis]:
     """Find workflows that do not go on by themselves."""
     stuck = target.catalog.workflows.stuck(MOST_WORKFLOWS)
     for one in stuck[:NAMED]:
-        counts = f"{one.failed:,} of its jobs have failed, {one.pending:,} wait"
-        text = f"workflow {one.id} does not go on by itself: {counts}"
+        text = f"workflow {one.id} does not go on by itself: {one.failed:,} failed, {one.pending:,} waiting"
         cure = f"see `tomqueue workflows show {one.id}`; retry what has failed, or cancel it and delete its jobs"
         yield Diagnosis(Level.WARNING, text, cure)
     if len(stuck) > NAMED:
