@@ -9,7 +9,8 @@ from tomqueue.errors import UnknownJob
 from tomqueue.job import Job, State
 from tomqueue.store.catalog import Catalog
 from tomqueue.store.leases import WorkerRow
-from tomqueue.times import age, when
+from tomqueue.store.limit_table import LimitRow
+from tomqueue.times import age, pace, when
 
 __all__ = ["Explanation", "Finding", "Scene", "explain", "is_alive", "serves"]
 
@@ -41,6 +42,8 @@ class Scene:
     workers: Sequence[WorkerRow]
     ahead: int
     registry: Registry | None
+    limit: LimitRow | None = None
+    """The limit that the job waits for."""
 
 
 def explain(
@@ -55,6 +58,7 @@ def explain(
         workers=workers,
         ahead=catalog.ahead(job) if job.state is State.READY else 0,
         registry=registry,
+        limit=catalog.limit_of(job) if job.state is State.HELD else None,
     )
     findings = [finding for rule in RULES if (finding := rule(scene)) is not None]
     return Explanation(job=job, findings=findings or [NOTHING])
@@ -120,7 +124,27 @@ def held(scene: Scene) -> Finding | None:
     """Tell of a job that waits for a limit or for another job."""
     if scene.job.state is not State.HELD:
         return None
-    return Finding(code="held", text="it is held: it waits for a limit or for another job")
+    if scene.limit is None:
+        return Finding(code="held", text="it is held: it waits for a limit or for another job")
+    return held_by(scene, scene.limit)
+
+
+def held_by(scene: Scene, limit: LimitRow) -> Finding:
+    """Tell what a job that a limit holds waits for: its time, or its turn."""
+    job = scene.job
+    name = f"the limit {limit.name}" if not limit.is_fair else f"its turn in queue {job.queue}"
+    if limit.key is not None:
+        name += f", {'tenant' if limit.is_fair else 'key'} {limit.key}"
+    if limit.concurrency is not None:
+        name += f", {limit.concurrency:,} at once"
+    if limit.every is not None:
+        name += f", {pace(limit.every)}"
+    if job.run_at > scene.now:
+        text = f"its time has not come: it is due at {when(job.run_at, scene.now)}, and then waits for {name}"
+        return Finding(code="held", text=text, cure=f"to have it due now: `tomqueue jobs retry {job.id}`")
+    numbers = f"{limit.running:,} run, {limit.let_in:,} may start, {limit.waiting:,} wait"
+    cure = None if limit.is_fair else f"`tomqueue limits set {limit.name} …` lets more in"
+    return Finding(code="held", text=f"it waits for {name}: {numbers}", cure=cure)
 
 
 def parked(scene: Scene) -> Finding | None:

@@ -1,6 +1,7 @@
 """What is declared as a job: its name, its options, and how a call of it becomes a payload and back.
 
-options (what may be said) → schedule (when a periodic job runs) → inspection (what the declaration tells)
+options (what may be said) → schedule (when a periodic job runs) → limit (how many at once)
+→ inspection (what the declaration tells)
 → function | classes (the two kinds of jobs)
 → prepared (a call on its way to a row, and back) → registry (which names may run here)
 
@@ -18,6 +19,7 @@ from tomqueue.definition.delayed import DelayedCall
 from tomqueue.definition.delays import Delayed, Delays
 from tomqueue.definition.exchange import checked_exchange
 from tomqueue.definition.function import BoundDefinition, Definition
+from tomqueue.definition.limit import FAIR, Counted, Limit, name_of_key, rate_interval
 from tomqueue.definition.options import JobOptions, Options, OverrideOptions, Overrides, seconds_of
 from tomqueue.definition.prepared import Enqueuer, JobDefinition, Loaded, Prepared
 from tomqueue.definition.registry import Registry
@@ -25,6 +27,7 @@ from tomqueue.definition.schedule import Misfire, Schedule, Tick, Turn, turn_of
 from tomqueue.definition.targets import Target
 
 __all__ = [
+    "FAIR",
     "HOOKS",
     "Asynchronous",
     "AsynchronousCall",
@@ -35,6 +38,7 @@ __all__ = [
     "ConsumerOptions",
     "ConsumerTerms",
     "Consumers",
+    "Counted",
     "Definition",
     "Delayed",
     "DelayedCall",
@@ -42,6 +46,7 @@ __all__ = [
     "Enqueuer",
     "JobDefinition",
     "JobOptions",
+    "Limit",
     "Loaded",
     "Misfire",
     "Options",
@@ -55,7 +60,9 @@ __all__ = [
     "Tick",
     "Turn",
     "checked_exchange",
+    "name_of_key",
     "queue_said_by",
+    "rate_interval",
     "said",
     "seconds_of",
     "turn_of",

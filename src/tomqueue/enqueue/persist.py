@@ -26,6 +26,8 @@ class Persist:
 
     def _insert(self, request: Request) -> None:
         rows = [self._row(draft) for draft in request.drafts]
+        if limits := {one.counted.limit for one in request.drafts if one.counted and one.counted.limit}:
+            self._store().know_limits(limits, request.connection)
         inserted = self._store().insert(rows, request.connection)
         for draft, row, known in zip(request.drafts, rows, inserted, strict=True):
             draft.job = job_of(draft, row, known)
@@ -47,6 +49,7 @@ class Persist:
             delay=draft.delay,
             expires_at=expiry(draft),
             meta=draft.meta if draft.tick is None else draft.tick.within(draft.meta),
+            ties={} if draft.counted is None else {"limit_key": draft.counted.limit_key(draft.queue), "held": True},
         )
 
 
@@ -66,7 +69,7 @@ def job_of(draft: Draft, row: NewJob, known: Inserted) -> Job:
         priority=draft.priority,
         name=row.name,
         payload=row.payload,
-        state=State.SCHEDULED if known.announced_at is None else State.READY,
+        state=state_of(row, known),
         max_attempts=row.max_attempts,
         run_at=known.run_at,
         expires_at=row.expires_at,
@@ -74,4 +77,13 @@ def job_of(draft: Draft, row: NewJob, known: Inserted) -> Job:
         created_at=known.created_at,
         updated_at=known.created_at,
         meta=row.meta,
+        held=known.announced_at is None and "held" in row.ties,
+        limit_key=row.ties.get("limit_key"),
     )
+
+
+def state_of(row: NewJob, known: Inserted) -> State:
+    """Return the state of a row that was written just now."""
+    if known.announced_at is not None:
+        return State.READY
+    return State.HELD if "held" in row.ties else State.SCHEDULED

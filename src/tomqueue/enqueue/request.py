@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from tomqueue.definition import JobDefinition, Tick
+from tomqueue.definition import Counted, JobDefinition, Tick
 from tomqueue.job import Job
 from tomqueue.message import Outgoing
 from tomqueue.priority import Priority
@@ -31,6 +31,8 @@ class Draft:
     """The object itself when the job is a class."""
     tick: Tick | None = None
     """What a periodic job is enqueued for; Persist writes it into ``meta``, beside what is there."""
+    counted: Counted | None = None
+    """The limit that it counts in, or its tenant."""
     job: Job | None = None
     """The enqueued job; filled by Persist."""
 

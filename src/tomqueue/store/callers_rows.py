@@ -81,6 +81,8 @@ class CallersRows:
             return times
         if when.delay is not None:
             return {**times, "run_at": self._later(now, when.delay)}
+        if "held" in when.ties:
+            return {**times, "run_at": now}
         return {**times, "run_at": now, "announced_at": now}
 
 

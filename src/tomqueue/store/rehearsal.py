@@ -13,6 +13,7 @@ from tomqueue.errors import ClaimLost
 from tomqueue.job import Claimed, Job
 from tomqueue.store.atomic import AtomicTransaction
 from tomqueue.store.base import Ending
+from tomqueue.store.limits import waits_for_limit
 from tomqueue.store.rows import job_of
 from tomqueue.store.sql import SqlStore
 from tomqueue.store.statements import CLAIMED
@@ -36,7 +37,7 @@ class Rehearsal:
 
     def next_time(self, connection: Connection) -> datetime | None:
         """Read when the next row that waits for its time may run; parked rows wait for something else."""
-        scheduled = and_(self._free(), self._jobs.c.announced_at.is_(None))
+        scheduled = and_(self._free(but_for_limits=True), self._jobs.c.announced_at.is_(None))
         found: datetime | None = connection.execute(select(func.min(self._jobs.c.run_at)).where(scheduled)).scalar()
         return found
 
@@ -50,10 +51,17 @@ class Rehearsal:
         ]
         if moved:
             connection.execute(update(jobs).where(jobs.c.id == bindparam("row")), moved)
+        keys = self._store.tables.limit_keys
+        for key, next_at in connection.execute(select(keys.c.limit_key, keys.c.next_at)).all():
+            if next_at is not None:
+                connection.execute(update(keys).where(keys.c.limit_key == key).values(next_at=next_at - by))
 
     def claim_next(self, connection: Connection, worker: int, token: int) -> Claimed | None:
         """Claim the row that is to run next: the most urgent, then the one that is ready longest."""
         jobs = self._jobs
+        held = select(jobs.c.limit_key).where(waits_for_limit(jobs), jobs.c.failed_at.is_(None)).distinct()
+        for key in sorted(connection.execute(held).scalars()):
+            self._store.limits.admit(connection, key)
         now = self._store.now()
         ready = and_(self._free(), jobs.c.run_at <= now)
         columns = [jobs.c[name] for name in CLAIMED.split(", ")]
@@ -75,11 +83,12 @@ class Rehearsal:
         """Let a claimed row be as its job ended; say whether it was still ours."""
         return self._store.finish_in(connection, ending)
 
-    def _free(self) -> ColumnElement[bool]:
+    def _free(self, *, but_for_limits: bool = False) -> ColumnElement[bool]:
         jobs, queues = self._jobs.c, self._store.tables.queues.c
         paused = jobs.queue.in_(select(queues.name).where(queues.paused_at.is_not(None)))
         waits = and_(jobs.locked_by.is_(None), jobs.failed_at.is_(None), jobs.parked_at.is_(None))
-        return and_(waits, not_(jobs.held), not_(paused))
+        held = and_(jobs.held, not_(waits_for_limit(self._jobs))) if but_for_limits else jobs.held
+        return and_(waits, not_(held), not_(paused))
 
 
 class BorrowedTransaction(AtomicTransaction):

@@ -24,9 +24,21 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
-__all__ = ["EPOCH", "SCHEMA_VERSION", "UNANNOUNCED", "Instant", "Tables", "from_micros", "tables", "to_micros"]
+__all__ = [
+    "COUNTED",
+    "EPOCH",
+    "LIMIT_KEY",
+    "SCHEMA_VERSION",
+    "UNANNOUNCED",
+    "Instant",
+    "Tables",
+    "counted_key",
+    "from_micros",
+    "tables",
+    "to_micros",
+]
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
@@ -105,9 +117,15 @@ class Tables:
     queues: Table
     stats: Table
     schedules: Table
+    limits: Table
+    limit_keys: Table
     version: Table
 
 
+LIMIT_KEY = 200
+"""Characters of a limit's key."""
+COUNTED = "limit_key IS NOT NULL AND failed_at IS NULL"
+"""Rows that a limit lets in, or has let in."""
 UNANNOUNCED = "announced_at IS NULL AND failed_at IS NULL AND NOT held"
 MYSQL = {"mysql", "mariadb"}
 
@@ -122,6 +140,8 @@ def tables(prefix: str, schema: str | None, dialect: str) -> Tables:
         queues_table(f"{prefix}_queues", metadata),
         stats_table(f"{prefix}_stats", metadata),
         schedules_table(f"{prefix}_schedules", metadata),
+        limits_table(f"{prefix}_limits", metadata),
+        limit_keys_table(f"{prefix}_limit_keys", metadata),
         Table(f"{prefix}_schema", metadata, Column("version", Integer, nullable=False), **INNODB),
     )
 
@@ -181,6 +201,7 @@ def job_columns() -> list[Column[Any]]:
         Column("unique_key", key(200)),
         Column("cancelled_at", Instant),
         Column("tied", Boolean, nullable=False, server_default=text("false")),
+        Column("limit_key", key(LIMIT_KEY)),
     ]
 
 
@@ -192,11 +213,25 @@ def index_jobs(table: Table, dialect: str) -> None:
         table.append_column(Column("due_at", Instant, Computed(due, persisted=False)))
         Index(f"{name}_due", table.c.priority, table.c.due_at)
         Index(f"{name}_ready", table.c.queue, table.c.priority, table.c.announced_at, table.c.id)
+        counted = f"CASE WHEN {COUNTED} THEN limit_key END"
+        table.append_column(Column("counted_key", key(LIMIT_KEY), Computed(counted, persisted=False)))
+        Index(f"{name}_limited", *limited(table))
         return
     partial_index(f"{name}_due", UNANNOUNCED, table.c.priority, table.c.run_at)
     announced = "announced_at IS NOT NULL"
     partial_index(f"{name}_ready", announced, table.c.queue, table.c.priority, table.c.announced_at, table.c.id)
     partial_index(f"{name}_failed", "failed_at IS NOT NULL", table.c.failed_at)
+    partial_index(f"{name}_limited", COUNTED, *limited(table))
+
+
+def counted_key(table: Table) -> Column[Any]:
+    """Return the column that finds the rows of a limit's key: NULL, where there are no partial indexes, for others."""
+    return table.c.get("counted_key", table.c.limit_key)
+
+
+def limited(table: Table) -> list[Column[Any]]:
+    """Return the index of a limit: first the rows that it has let in, then those it holds, as it lets them in."""
+    return [counted_key(table), table.c.held, table.c.priority, table.c.run_at]
 
 
 def partial_index(name: str, condition: str, *columns: Column[Any]) -> None:
@@ -264,3 +299,35 @@ def schedules_table(name: str, metadata: MetaData) -> Table:
         Column("seen_at", Instant, nullable=False),
         **INNODB,
     )
+
+
+def limits_table(name: str, metadata: MetaData) -> Table:
+    """Describe what limits say: in force, and as they were declared. A row for each job that is limited."""
+    return Table(
+        name,
+        metadata,
+        Column("name", key(200), primary_key=True),
+        Column("concurrency", Integer),
+        Column("every_micros", BigInteger),
+        Column("declared_concurrency", Integer),
+        Column("declared_every_micros", BigInteger),
+        **INNODB,
+    )
+
+
+def limit_keys_table(name: str, metadata: MetaData) -> Table:
+    """Describe the keys of limits: who changes one's row lets its jobs in, one at a time.
+
+    ``next_at`` is the next free moment of a rate, ``look_at`` when somebody is to look although no job has ended.
+    """
+    table = Table(
+        name,
+        metadata,
+        Column("limit_key", key(LIMIT_KEY), primary_key=True),
+        Column("next_at", Instant),
+        Column("look_at", Instant),
+        Column("used_at", Instant, nullable=False),
+        **INNODB,
+    )
+    Index(f"{name}_look", table.c.look_at)
+    return table

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
+from tomqueue.definition import Limit
 from tomqueue.errors import SettingsError, StoreError, StoreUnavailable
 from tomqueue.job import Claimed, NewJob
 from tomqueue.priority import PRIORITIES
@@ -16,6 +17,7 @@ from tomqueue.settings import Settings
 from tomqueue.store.announcing import Upcoming
 from tomqueue.store.base import Answer, Inserted, Release, Want
 from tomqueue.store.commit import after_commit
+from tomqueue.store.limit_terms import declare
 from tomqueue.store.links import detached
 from tomqueue.store.liveness import LiveLocks
 from tomqueue.store.schema import from_micros, to_micros
@@ -158,6 +160,15 @@ class SqliteStore(SqlStore):
                 values = {"name": name, "created_at": self.now()}
                 connection.execute(sqlite_insert(table).values(values).on_conflict_do_nothing())
         after_commit(connection, lambda: self._known_queues.update(names))
+
+    def _know_limits_for(self, connection: Connection | None, limits: Sequence[Limit]) -> None:
+        """Write what limits say, in the caller's transaction if there is one: it may hold the only lock to write."""
+        if connection is None:
+            super()._know_limits_for(connection, limits)
+            return
+        with self.translating():
+            declare(connection, self.tables.limits, limits)
+        after_commit(connection, lambda: self._known_limits.update(limits))
 
     # Claim --------------------------------------------------------------------------------------------
 

@@ -5,13 +5,15 @@ know only whether a row is tied at all, and leave those that are to SQLAlchemy.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Table, select
+
+from tomqueue.job import NewJob
 
 __all__ = ["Change", "Tie", "Ties"]
 
@@ -31,6 +33,19 @@ class Tie(ABC):
     def follow(self, connection: Connection, changes: Sequence[Change], now: datetime) -> None:
         """Change what must change with these rows, in the transaction of ``connection``."""
 
+    def enter(
+        self,
+        connection: Connection,  # noqa: ARG002 - most ties have nothing to do then
+        jobs: Sequence[NewJob],  # noqa: ARG002
+        ids: Sequence[int],  # noqa: ARG002
+    ) -> Mapping[int, datetime]:
+        """Do what is to be done once rows of these jobs are there; it may never come to this, as after a crash.
+
+        In the transaction that inserts them, with their ids, if it is ours; in one of our own, with none, after the
+        commit of a caller's. Returns the stamps of those ``ids`` that it announced: their news is the caller's to send.
+        """
+        return {}
+
 
 class Ties:
     """Watches statements that change rows of jobs, and lets every Tie follow."""
@@ -40,17 +55,24 @@ class Ties:
         self._ties = ties
 
     @contextmanager
-    def followed(self, connection: Connection, meant: ColumnElement[bool], now: datetime) -> Iterator[None]:
-        """Follow what happens within to the rows that are ``meant``; they are locked before, in the order of ids."""
+    def followed(self, connection: Connection, meant: ColumnElement[bool], now: datetime) -> Iterator[set[int]]:
+        """Follow what happens within to the rows that are ``meant``.
+
+        They are locked before, in the order of their ids, which it gives.
+        """
         jobs = self._jobs
         tied = select(jobs).where(meant, jobs.c.tied).order_by(jobs.c.id).with_for_update()
         before = connection.execute(tied).all()
-        yield
+        yield {row.id for row in before}
         if before:
             after = self._again(connection, [row.id for row in before])
             changes = [Change(row, after.get(row.id)) for row in before]
             for tie in self._ties:
                 tie.follow(connection, changes, now)
+
+    def enter(self, connection: Connection, jobs: Sequence[NewJob], ids: Sequence[int]) -> dict[int, datetime]:
+        """Let every Tie do what is to be done for new rows; see Tie."""
+        return {row: stamp for tie in self._ties for row, stamp in tie.enter(connection, jobs, ids).items()}
 
     def _again(self, connection: Connection, ids: Sequence[int]) -> dict[int, Row[Any]]:
         found = connection.execute(select(self._jobs).where(self._jobs.c.id.in_(ids)))
