@@ -39,16 +39,15 @@ HELD = 100_000
 @click.option("--starts", default=300, show_default=True, help="Jobs of the limit that follow each other.")
 def main(only: str | None, jobs: int, rounds: int, starts: int) -> None:
     print(
-        "| database | jobs/s alone | beside 100,000 held | ratio | limit of one: end to start p50 | p99 | jobs/s of one tenant |"
+        "| database | jobs/s alone | beside 100,000 held | ratio"
+        " | limit of one: end to start p50 | p99 | jobs/s of one tenant |"
     )
     print("|---" * 7 + "|")
     for name in [only] if only else ["sqlite", *SERVERS]:
         with application(name) as tq:
-            alone, beside = [], []
-            for place in range(2 * rounds):
-                crowded = bool(place % 2)
-                (beside if crowded else alone).append(drained(tq, jobs, crowded=crowded))
-            ratio = median(after / before for before, after in zip(alone, beside, strict=True))
+            turns = [(drained(tq, jobs, crowded=False), drained(tq, jobs, crowded=True)) for _ in range(rounds)]
+            alone, beside = [turn[0] for turn in turns], [turn[1] for turn in turns]
+            ratio = median(after / before for before, after in turns)
             gaps = gaps_of(tq, starts)
             rate = tenants_rate(tq, jobs // 4)
         print(

@@ -93,7 +93,7 @@ FREEING: dict[str, Path] = {
     "last crash": lambda s, _c, job: Leases(s).free(1, [Freed(id=job.id, fate=Fate.CRASHED)], 1),
     "cancelled while it ran": lambda s, c, job: (c.cancel(job.id), s.finish([release(job)])),
     "atomic": lambda s, _c, job: s.write(lambda connection: s.finish_in(connection, Delete(job.id, job.token, True))),
-    "deleted": lambda s, c, job: (s.finish([release(job)]), c.delete(job.id)),
+    "deleted": lambda s, c, job: (s.finish([release(job)]), c.delete_all([job.id])),
     "put off": lambda s, c, job: (s.finish([release(job)]), c.edit(job.id, Reschedule(run_at=FUTURE))),
 }
 

@@ -14,9 +14,15 @@ from tomqueue.store.sql import SqlStore
 
 def make_first_version(store: SqlStore, version: int = 1) -> None:
     """Turn fresh tables into those of version 1."""
+    jobs = store.tables.jobs
+    (limited,) = [index for index in jobs.indexes if str(index.name).endswith("_limited")]
     with store.writing() as connection:
-        for column in ("cancelled_at", "tied"):
-            connection.execute(text(f"ALTER TABLE {store.jobs} DROP COLUMN {column}"))
+        limited.drop(connection)
+        for column in ("cancelled_at", "tied", "counted_key", "limit_key"):
+            if column in jobs.c:
+                connection.execute(text(f"ALTER TABLE {store.jobs} DROP COLUMN {column}"))
+        for table in (store.tables.limits, store.tables.limit_keys):
+            table.drop(connection)
         connection.execute(store.tables.version.update().values(version=version))
 
 

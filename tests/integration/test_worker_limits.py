@@ -175,6 +175,6 @@ def test_a_limit_is_changed_while_it_works(tq: TomQueue) -> None:
     assert not tq.limits.list()[0].changed
     for wrong, complaint in (({}, "say what"), ({"concurrency": 0}, "at least 1"), ({"rate": "x"}, "is no rate")):
         with pytest.raises(SettingsError, match=complaint):
-            tq.limits.set("call", **wrong)  # type: ignore[arg-type]
+            tq.limits.set("call", **wrong)
     with pytest.raises(JobNotFound, match="known limits: call"):
         tq.limits.set("cal", concurrency=1)

@@ -1,6 +1,7 @@
 """What limits say: options that cannot work are refused where they are written, and the key of a call."""
 
 import inspect
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -99,6 +100,7 @@ def test_functions_and_classes_say_their_keys() -> None:
     def call(account_id: int, month: str = "May") -> None: ...
 
     @tq.job(name="letter", fair_key=lambda tenant: tenant)
+    @dataclass
     class Letter:
         tenant: str
 

@@ -8,7 +8,7 @@ from contextlib import closing
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import ColumnElement, Connection, Delete, delete, select
 
 from tomqueue.service import boot_time
 from tomqueue.store.base import Announced
@@ -91,9 +91,12 @@ class Admissions:
     def _walk(self) -> int:
         """Look at the next keys that have jobs, if nobody did lately; forget those that have none any more."""
         keys = self._store.read(self._next_keys)
-        count = sum(self._admit(key) for key in self._store.read(lambda connection: self._asleep(connection, keys)))
-        self._store.write(lambda connection: self._forget(connection, keys[-1] if len(keys) == PIECE else None))
-        self._walked = keys[-1] if len(keys) == PIECE else ""
+        end = keys[-1] if len(keys) == PIECE else ""
+        asleep = self._store.read(lambda connection: self._asleep(connection, keys)) if keys else []
+        count = sum(self._admit(key) for key in asleep)
+        if unused := self._store.read(lambda connection: self._unused(connection, end)):
+            self._store.write(lambda connection: connection.execute(self._forgotten(unused)))
+        self._walked = end
         return count
 
     def _next_keys(self, connection: Connection) -> list[str]:
@@ -116,18 +119,24 @@ class Admissions:
         known = connection.execute(select(column.limit_key).where(column.limit_key.in_(keys), recent))
         return sorted(set(keys).difference(known.scalars()))
 
-    def _forget(self, connection: Connection, end: str | None) -> None:
-        """Delete the rows of keys between the last piece and ``end`` that have had no job for long."""
-        column, limits, jobs = self._keys.c, self._store.limits, self._store.tables.jobs
+    def _unused(self, connection: Connection, end: str) -> list[str]:
+        """Read which keys, from the last piece to ``end``, have had no job for long."""
+        column, limits, used = self._keys.c, self._store.limits, counted_key(self._store.tables.jobs)
         piece = column.limit_key > self._walked
-        if end is not None:
+        if end:
             piece &= column.limit_key <= end
-        past = self._now() - FORGOTTEN_AFTER
-        unused = (column.used_at < past) & column.look_at.is_(None)
-        stale = select(column.limit_key).where(piece, unused).order_by(column.limit_key).limit(PIECE)
+        stale = select(column.limit_key).where(piece, self._stale()).order_by(column.limit_key).limit(PIECE)
         found = list(connection.execute(stale).scalars())
-        if found:
-            used = select(counted_key(jobs)).where(limits.counted(), counted_key(jobs).in_(found)).distinct()
-            gone = set(found).difference(connection.execute(limits.indexed(used)).scalars())
-            free = column.next_at.is_(None) | (column.next_at < past)
-            connection.execute(delete(self._keys).where(column.limit_key.in_(sorted(gone)), unused, free))
+        if not found:
+            return []
+        with_jobs = limits.indexed(select(used)).where(limits.counted(), used.in_(found)).distinct()
+        return sorted(set(found).difference(connection.execute(with_jobs).scalars()))
+
+    def _forgotten(self, keys: list[str]) -> Delete:
+        """Return the statement that deletes keys, if they are still as they were found: who needs one makes it anew."""
+        return delete(self._keys).where(self._keys.c.limit_key.in_(keys), self._stale())
+
+    def _stale(self) -> ColumnElement[bool]:
+        column, past = self._keys.c, self._now() - FORGOTTEN_AFTER
+        free = column.next_at.is_(None) | (column.next_at < past)
+        return (column.used_at < past) & column.look_at.is_(None) & free
