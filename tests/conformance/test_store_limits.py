@@ -17,6 +17,7 @@ from tomqueue.store.catalog import Catalog, Filter
 from tomqueue.store.editing import Reschedule
 from tomqueue.store.leases import Fate, Freed, Leases, WorkerRow
 from tomqueue.store.limit_table import LimitTable
+from tomqueue.store.limits import KEYS_AT_ONCE
 from tomqueue.store.sql import SqlStore
 
 
@@ -202,6 +203,17 @@ def test_what_an_enqueuer_left_undone_is_found(store: SqlStore) -> None:
     assert take(store) == []
     assert Admissions(store, store.now).look() == 2
     assert len(take(store)) == 2
+
+
+def test_very_many_keys_at_once_are_let_in_by_the_looks(store: SqlStore, catalog: Catalog) -> None:
+    """An enqueue lets in some itself, and has the others looked at at once."""
+    declare(store, 1)
+    keys = 160
+    insert(store, *(limited("a", f"report:{place}") for place in range(keys)), *(limited("b", "report:0"),))
+    assert states(catalog).count(State.READY) == KEYS_AT_ONCE
+    looks = Admissions(store, store.now)
+    assert (looks.look(), looks.look()) == (100, keys - 100 - KEYS_AT_ONCE)
+    assert states(catalog).count(State.HELD) == 1
 
 
 def test_the_row_of_a_key_without_jobs_is_forgotten(store: SqlStore) -> None:

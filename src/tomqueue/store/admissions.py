@@ -51,7 +51,8 @@ class Admissions:
         count = sum(self._admit(key) for at, key in due if at <= now)
         self.upcoming = min((at for at, _ in due if at > now), default=None)
         left = LOOK_EVERY if self.upcoming is None else (self.upcoming - self._now()).total_seconds()
-        self._look_at = boot_time() + min(max(left, 0.0), LOOK_EVERY)
+        more = len(due) == PIECE and self.upcoming is None
+        self._look_at = boot_time() + (0.0 if more else min(max(left, 0.0), LOOK_EVERY))
         if boot_time() >= self._walk_at:
             self._walk_at = boot_time() + WALK_EVERY
             count += self._walk()

@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import (
-    Boolean,
     ColumnElement,
     Connection,
     Row,
@@ -40,11 +39,16 @@ from tomqueue.priority import PRIORITIES
 from tomqueue.store.announcing import PAYLOAD, AnnouncedRow
 from tomqueue.store.commit import after_commit
 from tomqueue.store.quotas import Quota
-from tomqueue.store.schema import COUNTED, Tables, counted_key
+from tomqueue.store.schema import Tables, counted_key
 from tomqueue.store.ties import Change, Tie
 
 __all__ = ["Limits", "waits_for_limit"]
 
+PLANS = ("enable_seqscan", "enable_bitmapscan")
+"""Settings of PostgreSQL that are switched off until the commit, which follows soon."""
+KEYS_AT_ONCE = 50
+"""Keys whose jobs an enqueue lets in itself."""
+PIECE = 500
 UNKNOWN = 1
 """Jobs at once of a limit whose row somebody has deleted: the careful choice, and nothing stays in limbo."""
 
@@ -93,11 +97,24 @@ class Limits(Tie):
             self.admit(connection, key, ended=ended[key])
 
     def enter(self, connection: Connection, jobs: Sequence[NewJob], ids: Sequence[int]) -> Mapping[int, datetime]:
-        """Let in what was inserted, or what has waited longer; return the stamps of ``ids`` that came in."""
+        """Let in what was inserted, or what has waited longer; return the stamps of ``ids`` that came in.
+
+        Of very many keys the looks let in most: one transaction would keep others waiting for long.
+        """
         stamps: dict[int, datetime] = {}
-        for key in sorted({job.ties["limit_key"] for job in jobs if "limit_key" in job.ties}):
+        keys = sorted({job.ties["limit_key"] for job in jobs if "limit_key" in job.ties})
+        for key in keys[:KEYS_AT_ONCE]:
             stamps.update(self.admit(connection, key, untold=ids))
+        self._put_off(connection, keys[KEYS_AT_ONCE:])
         return stamps
+
+    def _put_off(self, connection: Connection, keys: Sequence[str]) -> None:
+        """Have keys looked at as soon as may be."""
+        for start in range(0, len(keys), PIECE):
+            piece = keys[start : start + PIECE]
+            self._know(connection, piece)
+            meant = self._keys.c.limit_key.in_(piece)
+            connection.execute(update(self._keys).where(meant).values(look_at=self._clock()))
 
     # Letting in ---------------------------------------------------------------------------------------
 
@@ -128,11 +145,13 @@ class Limits(Tie):
         ours = keys.c.limit_key == key
         use = update(keys).where(ours).values(used_at=self._clock())
         if not connection.execute(use).rowcount:
-            self._know(connection, key)
+            self._know(connection, [key])
             connection.execute(use)
         joined = keys.outerjoin(limits, limits.c.name == name_of_key(key))
         now = self._now()
         found = select(keys.c.next_at, keys.c.look_at, limits.c.name, limits.c.concurrency, limits.c.every_micros, now)
+        if connection.dialect.name == "postgresql":  # which has no hints: see ``indexed``
+            found = found.add_columns(*(func.set_config(name, "off", true()) for name in PLANS))
         return connection.execute(found.select_from(joined).where(ours)).one()
 
     def _now(self) -> ColumnElement[datetime]:
@@ -141,16 +160,16 @@ class Limits(Tie):
             return clock.label("now")
         return literal(clock, self._keys.c.used_at.type).label("now")
 
-    def _know(self, connection: Connection, key: str) -> None:
-        """Insert the key's row, without minding one that another is just inserting."""
-        values = {"limit_key": key, "used_at": self._clock()}
+    def _know(self, connection: Connection, keys: Sequence[str]) -> None:
+        """Insert the rows of keys, without minding those that are there, or that another is just inserting."""
+        rows = [{"limit_key": key, "used_at": self._clock()} for key in keys]
         dialect = connection.dialect.name
         if dialect == "postgresql":
-            connection.execute(postgresql.insert(self._keys).values(values).on_conflict_do_nothing())
+            connection.execute(postgresql.insert(self._keys).values(rows).on_conflict_do_nothing())
         elif dialect == "sqlite":
-            connection.execute(sqlite.insert(self._keys).values(values).on_conflict_do_nothing())
+            connection.execute(sqlite.insert(self._keys).values(rows).on_conflict_do_nothing())
         else:
-            connection.execute(self._keys.insert().prefix_with("IGNORE").values(values))
+            connection.execute(self._keys.insert().prefix_with("IGNORE").values(rows))
 
     def _quota(self, connection: Connection, key: str, row: Row[Any], ended: int) -> Quota:
         counted = and_(self._of(key), not_(self._jobs.c.held))
@@ -230,18 +249,23 @@ class Limits(Tie):
     # Conditions ---------------------------------------------------------------------------------------
 
     def counted(self) -> ColumnElement[bool]:
-        """Return the condition of rows that count in any limit, in the very words of the partial index, for SQLite."""
+        """Return the condition of rows that count in any limit: that of the partial index."""
         if "counted_key" in self._jobs.c:
             return self._jobs.c.counted_key.is_not(None)
-        return literal_column(f"({COUNTED})", Boolean)
+        return and_(self._jobs.c.limit_key.is_not(None), self._jobs.c.failed_at.is_(None))
 
     def _of(self, key: str) -> ColumnElement[bool]:
         return and_(counted_key(self._jobs) == key, self.counted())
 
     def indexed(self, statement: Select[Any]) -> Select[Any]:
-        """Keep MySQL's optimizer from another index than that of the limits."""
-        hint = f"FORCE INDEX ({self._jobs.name}_limited)"
-        return statement.with_hint(self._jobs, hint, "mysql").with_hint(self._jobs, hint, "mariadb")
+        """Keep optimizers from another index than that of the limits.
+
+        A hundred thousand rows of one key in the statistics would talk them into reading the whole table.
+        """
+        index = f"{self._jobs.name}_limited"
+        for dialect in ("mysql", "mariadb"):
+            statement = statement.with_hint(self._jobs, f"FORCE INDEX ({index})", dialect)
+        return statement.with_hint(self._jobs, f"INDEXED BY {index}", "sqlite")
 
 
 def waits_again(change: Change, now: datetime) -> bool:

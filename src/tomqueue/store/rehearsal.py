@@ -29,6 +29,7 @@ class Rehearsal:
     def __init__(self, store: SqlStore) -> None:
         self._store = store
         self._jobs = store.tables.jobs
+        self._keys = store.tables.limit_keys
 
     def jobs(self, connection: Connection) -> list[Job]:
         """Read every job, in the order of their ids."""
@@ -37,9 +38,12 @@ class Rehearsal:
 
     def next_time(self, connection: Connection) -> datetime | None:
         """Read when the next row that waits for its time may run; parked rows wait for something else."""
-        scheduled = and_(self._free(but_for_limits=True), self._jobs.c.announced_at.is_(None))
-        found: datetime | None = connection.execute(select(func.min(self._jobs.c.run_at)).where(scheduled)).scalar()
-        return found
+        scheduled = and_(self._free(), self._jobs.c.announced_at.is_(None))
+        found = [
+            connection.execute(select(func.min(self._jobs.c.run_at)).where(scheduled)).scalar(),
+            connection.execute(select(func.min(self._keys.c.look_at))).scalar(),  # of jobs that a limit holds
+        ]
+        return min((moment for moment in found if moment is not None), default=None)
 
     def advance(self, connection: Connection, by: timedelta) -> None:
         """Let so much time pass for every row that nobody runs."""
@@ -51,10 +55,10 @@ class Rehearsal:
         ]
         if moved:
             connection.execute(update(jobs).where(jobs.c.id == bindparam("row")), moved)
-        keys = self._store.tables.limit_keys
-        for key, next_at in connection.execute(select(keys.c.limit_key, keys.c.next_at)).all():
-            if next_at is not None:
-                connection.execute(update(keys).where(keys.c.limit_key == key).values(next_at=next_at - by))
+        keys = self._keys
+        for key, *found in connection.execute(select(keys.c.limit_key, keys.c.next_at, keys.c.look_at)).all():
+            next_at, look_at = (at and at - by for at in found)
+            connection.execute(update(keys).where(keys.c.limit_key == key).values(next_at=next_at, look_at=look_at))
 
     def claim_next(self, connection: Connection, worker: int, token: int) -> Claimed | None:
         """Claim the row that is to run next: the most urgent, then the one that is ready longest."""
@@ -83,12 +87,11 @@ class Rehearsal:
         """Let a claimed row be as its job ended; say whether it was still ours."""
         return self._store.finish_in(connection, ending)
 
-    def _free(self, *, but_for_limits: bool = False) -> ColumnElement[bool]:
+    def _free(self) -> ColumnElement[bool]:
         jobs, queues = self._jobs.c, self._store.tables.queues.c
         paused = jobs.queue.in_(select(queues.name).where(queues.paused_at.is_not(None)))
         waits = and_(jobs.locked_by.is_(None), jobs.failed_at.is_(None), jobs.parked_at.is_(None))
-        held = and_(jobs.held, not_(waits_for_limit(self._jobs))) if but_for_limits else jobs.held
-        return and_(waits, not_(held), not_(paused))
+        return and_(waits, not_(jobs.held), not_(paused))
 
 
 class BorrowedTransaction(AtomicTransaction):

@@ -25,7 +25,6 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
 __all__ = [
-    "COUNTED",
     "EPOCH",
     "LIMIT_KEY",
     "SCHEMA_VERSION",

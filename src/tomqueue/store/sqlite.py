@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, FromClause, select
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 
 from tomqueue.definition import Limit
 from tomqueue.errors import SettingsError, StoreError, StoreUnavailable
@@ -50,6 +51,14 @@ UNAVAILABLE = {
 }
 
 
+class HintingCompiler(SQLiteCompiler):
+    """Writes hints (``INDEXED BY``) behind a table's name, as SQLAlchemy does for other databases."""
+
+    def get_from_hint_text(self, table: FromClause, text: str | None) -> str | None:  # noqa: ARG002 - the text says it
+        """Return the hint."""
+        return text
+
+
 def now_micros() -> int:
     """Return the clock of the database: SQLite's is the host's, here with all its microseconds."""
     return time.time_ns() // 1000
@@ -70,6 +79,7 @@ class SqliteStore(SqlStore):
                 "name a file, for example sqlite:///jobs.db"
             )
         super().__init__(engine, settings)
+        engine.dialect.statement_compiler = HintingCompiler
         self.path = engine.url.database
 
     # Connections --------------------------------------------------------------------------------------
