@@ -63,10 +63,8 @@ class Rehearsal:
     def claim_next(self, connection: Connection, worker: int, token: int) -> Claimed | None:
         """Claim the row that is to run next: the most urgent, then the one that is ready longest."""
         jobs = self._jobs
-        held = select(jobs.c.limit_key).where(waits_for_limit(jobs), jobs.c.failed_at.is_(None)).distinct()
-        for key in sorted(connection.execute(held).scalars()):
-            self._store.limits.admit(connection, key)
         now = self._store.now()
+        self._let_in(connection, now)
         ready = and_(self._free(), jobs.c.run_at <= now)
         columns = [jobs.c[name] for name in CLAIMED.split(", ")]
         order = (jobs.c.priority, func.coalesce(jobs.c.announced_at, jobs.c.run_at), jobs.c.id)
@@ -82,6 +80,14 @@ class Rehearsal:
             expires_at=found.expires_at, parks=found.parks, suspect=bool(found.suspect), meta=found.meta,
             tied=bool(found.tied), token=token,
         )  # fmt: skip
+
+    def _let_in(self, connection: Connection, now: datetime) -> None:
+        """Let in what limits hold: here nobody looks, and what a test enqueues in its transaction never commits."""
+        jobs, keys = self._jobs.c, self._keys.c
+        held = select(jobs.limit_key).where(waits_for_limit(self._jobs), jobs.failed_at.is_(None))
+        due = select(keys.limit_key).where(keys.look_at <= now)
+        for key in sorted({key for found in (held, due) for key in connection.execute(found).scalars()}):
+            self._store.limits.admit(connection, key)
 
     def finish(self, connection: Connection, ending: Ending) -> bool:
         """Let a claimed row be as its job ended; say whether it was still ours."""
