@@ -48,6 +48,7 @@ from tomqueue.errors import SettingsError
 from tomqueue.events import Events
 from tomqueue.job import Job
 from tomqueue.jobs import Jobs
+from tomqueue.limits import Limits
 from tomqueue.parts import Parts
 from tomqueue.priority import Priority, priority_of
 from tomqueue.reporting import ExceptionReporter, Reporting
@@ -245,6 +246,11 @@ class TomQueue:
     def schedules(self) -> Schedules:
         """Look at periodic jobs, run, pause and resume them."""
         return Schedules(lambda: self._parts.store, self.registry, self._enqueuing)
+
+    @property
+    def limits(self) -> Limits:
+        """Look at limits and fair sharing, and change a limit."""
+        return Limits(lambda: self._parts.store)
 
     @property
     def workflows(self) -> Workflows:

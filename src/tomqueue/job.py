@@ -67,6 +67,8 @@ class Job(Bound):
     """When a person cancelled it: of a running job a request, which its worker obeys."""
     last_error: str | None = field(default=None, repr=False)
     unique_key: str | None = None
+    limit_key: str | None = None
+    """The limit that it counts in, or its tenant's share of a queue: its name, and after a colon its key there."""
     meta: str | None = field(default=None, repr=False)
     workflow: int | None = None
     """The workflow that it is a part of."""

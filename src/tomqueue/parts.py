@@ -10,10 +10,11 @@ import msgspec
 from tomqueue.errors import PublishError
 from tomqueue.reporting import Reporting
 from tomqueue.settings import Settings
+from tomqueue.store.announcing import AnnouncedRow
 from tomqueue.store.catalog import Catalog
 from tomqueue.store.open import open_store, ready_store, url_of
 from tomqueue.store.sql import SqlStore
-from tomqueue.transport.announcer import Announcer
+from tomqueue.transport.announcer import Announcer, news_of
 from tomqueue.transport.base import MessagePublisher, Publisher, Transport
 from tomqueue.transport.polling import PollingTransport
 from tomqueue.transport.rabbitmq import RabbitMessagePublisher, RabbitTransport
@@ -45,6 +46,8 @@ class Parts:
             if self._store is None:
                 self._store = ready_store(self._settings, self._engine)
                 self._store.ties.on_freed = self._announce
+                if self._settings.broker_url:
+                    self._store.limits.publish = self._publish
             return self._store
 
     @property
@@ -105,6 +108,10 @@ class Parts:
             announce = Announcer(store, self.publisher, store.now).announce
         for first in range(0, len(ids), PIECE):
             announce(ids[first : first + PIECE])
+
+    def _publish(self, rows: Sequence[AnnouncedRow]) -> None:
+        """Publish the news of jobs that their limit has let in."""
+        self.publisher.publish([news_of(row) for row in rows])
 
     def supervisor_settings(self) -> Settings:
         """Return the settings with the database's URL in them, for a process that does not import the application."""

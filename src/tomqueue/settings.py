@@ -17,8 +17,8 @@ IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,30}")
 MOST_PREFETCH = 2000
 POSITIVE = (
     "max_attempts", "max_run_time", "max_crashes", "max_payload_bytes", "heartbeat", "lease", "grace", "max_batch",
-    "batch_seconds", "poll_interval", "server_poll_interval", "prefetch", "broker_connect_timeout", "broker_timeout",
-    "publish_buffer",
+    "batch_seconds", "fair_window", "poll_interval", "server_poll_interval", "prefetch", "broker_connect_timeout",
+    "broker_timeout", "publish_buffer",
 )  # fmt: skip
 NOT_NEGATIVE = ("backoff_cap", "backoff_jitter", "database_timeout", "broker_heartbeat", "flush_seconds")
 
@@ -67,6 +67,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Most jobs that one worker claims at once."""
     batch_seconds: float = 0.075
     """Work that one worker claims ahead, at the measured run time of its jobs."""
+    fair_window: int = 2
+    """Jobs of one tenant (``fair_key``) in a queue that may go before a new tenant's, for each slot of all workers."""
     sqlite_synchronous: str = "FULL"
     """FULL survives a power cut; NORMAL may lose the last commits then, never corrupt (SQLite's manual)."""
     database_timeout: float = 30.0

@@ -10,6 +10,7 @@ from tomqueue.cli.commands.doctor import doctor
 from tomqueue.cli.commands.explain import explain
 from tomqueue.cli.commands.health import check, stats, workers
 from tomqueue.cli.commands.jobs import clear, jobs
+from tomqueue.cli.commands.limits import limits
 from tomqueue.cli.commands.queues import queues
 from tomqueue.cli.commands.republish import republish
 from tomqueue.cli.commands.run import run_commands
@@ -114,21 +115,8 @@ def command(ctx: click.Context, app: str | None, database_url: str | None, log_l
     ctx.call_on_close(ctx.obj.close)
 
 
-for one in (
-    migrate,
-    *run_commands,
-    jobs,
-    queues,
-    schedules,
-    workflows,
-    workers,
-    stats,
-    check,
-    doctor,
-    explain,
-    republish,
-    clear,
-):
+looks = (jobs, queues, schedules, workflows, limits, workers, stats, check, doctor, explain)
+for one in (migrate, *run_commands, *looks, republish, clear):
     command.add_command(one)
 
 

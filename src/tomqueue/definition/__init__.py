@@ -1,6 +1,7 @@
 """What is declared as a job: its name, its options, and how a call of it becomes a payload and back.
 
-options (what may be said) → schedule (when a periodic job runs) → inspection (what the declaration tells)
+options (what may be said) → schedule (when a periodic job runs) → limit (how many at once)
+→ inspection (what the declaration tells)
 → function | classes (the two kinds of jobs)
 → prepared (a call on its way to a row, and back) → registry (which names may run here)
 
@@ -20,6 +21,7 @@ from tomqueue.definition.delayed import DelayedCall
 from tomqueue.definition.delays import Delayed, Delays
 from tomqueue.definition.exchange import checked_exchange
 from tomqueue.definition.function import BoundDefinition, Definition
+from tomqueue.definition.limit import FAIR, Counted, Limit, name_of_key, rate_interval
 from tomqueue.definition.options import CallersOptions, JobOptions, Options, OverrideOptions, Overrides, seconds_of
 from tomqueue.definition.plan import Plan, Post, Step, plan_of, within, workflow_of
 from tomqueue.definition.prepared import Enqueuer, JobDefinition, Loaded, Prepared
@@ -29,6 +31,7 @@ from tomqueue.definition.targets import Target
 from tomqueue.definition.workflow import Chain, Group, chain, check_declared, group
 
 __all__ = [
+    "FAIR",
     "HOOKS",
     "Asynchronous",
     "AsynchronousCall",
@@ -41,6 +44,7 @@ __all__ = [
     "ConsumerOptions",
     "ConsumerTerms",
     "Consumers",
+    "Counted",
     "Definition",
     "Delayed",
     "DelayedCall",
@@ -49,6 +53,7 @@ __all__ = [
     "Group",
     "JobDefinition",
     "JobOptions",
+    "Limit",
     "Loaded",
     "Misfire",
     "Options",
@@ -68,8 +73,10 @@ __all__ = [
     "check_declared",
     "checked_exchange",
     "group",
+    "name_of_key",
     "plan_of",
     "queue_said_by",
+    "rate_interval",
     "said",
     "seconds_of",
     "turn_of",

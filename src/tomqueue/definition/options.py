@@ -58,6 +58,16 @@ class Options:
     """What becomes of ticks that were missed: ``skip``, ``once`` (None) or ``all``."""
     delete_failed_jobs: bool | None = None
     """Whether a worker deletes the job when it fails for good (Delayed::Job), or keeps it."""
+    concurrency: int | None = None
+    """So many run at once in the whole cluster, of the job or of each key."""
+    concurrency_key: Callable[..., Any] | None = None
+    """The key of a call, of its arguments by their names: ``lambda account_id: account_id``. Also that of ``rate``."""
+    rate: str | None = None
+    """So many start in a time, evenly spread: ``10/s``, ``100/min``, ``1000/h``, ``5000/day``."""
+    rate_key: Callable[..., Any] | None = None
+    """The key of a call where there is a rate only."""
+    fair_key: Callable[..., Any] | None = None
+    """The tenant of a call: tenants take turns in the queue, however many jobs each has waiting."""
 
     def check(self, job_name: str) -> None:
         """Raise DefinitionError that names the job and the first option that cannot work."""
@@ -97,6 +107,11 @@ class JobOptions(TypedDict, total=False):
     every: float | timedelta | None
     misfire: str | None
     delete_failed_jobs: bool | None
+    concurrency: int | None
+    concurrency_key: Callable[..., Any] | None
+    rate: str | None
+    rate_key: Callable[..., Any] | None
+    fair_key: Callable[..., Any] | None
 
 
 class CallersOptions(TypedDict, total=False):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from tomqueue.definition.limit import Counted, Limiting
 from tomqueue.definition.options import Options, Overrides
 from tomqueue.definition.schedule import Schedule, Tick
 from tomqueue.job import Job
@@ -52,6 +53,8 @@ class NamedDefinition(JobDefinition, Protocol):
 
     schedule: Schedule | None
     """When it is enqueued by itself; None for a job that is not periodic."""
+    limiting: Limiting | None
+    """What its calls count in, if anything."""
 
     def without_arguments(self) -> "Prepared":
         """Return what a tick enqueues: a call without arguments, or an instance made without any."""
@@ -70,6 +73,8 @@ class Prepared:
     overrides: Overrides = NO_OVERRIDES
     instance: object | None = None
     tick: Tick | None = None
+    counted: Counted | None = None
+    """What it counts in, where its job is limited."""
 
 
 class Enqueuer(Protocol):

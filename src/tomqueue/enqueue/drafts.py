@@ -48,4 +48,5 @@ class Drafts:
             expires=None if expires is None else seconds_of(expires),
             instance=prepared.instance,
             tick=prepared.tick,
+            counted=prepared.counted,
         )

@@ -28,6 +28,8 @@ class Persist:
 
     def _insert(self, request: Request) -> None:
         rows = [self._row(draft) for draft in request.drafts]
+        if limits := {one.counted.limit for one in request.drafts if one.counted and one.counted.limit}:
+            self._store().know_limits(limits, request.connection)
         inserted = self._write(request, rows)
         for draft, row, known in zip(request.drafts, rows, inserted, strict=True):
             draft.job = job_of(draft, row, known)
@@ -57,6 +59,8 @@ class Persist:
             delay=draft.delay,
             expires_at=expiry(draft),
             meta=draft.meta if draft.tick is None else draft.tick.within(draft.meta),
+            ties={} if draft.counted is None else {"limit_key": draft.counted.limit_key(draft.queue)},
+            held=draft.counted is not None,
         )
 
 
@@ -76,7 +80,7 @@ def job_of(draft: Draft, row: NewJob, known: Inserted) -> Job:
         priority=draft.priority,
         name=row.name,
         payload=row.payload,
-        state=state_of(draft, known),
+        state=state_of(draft, row, known),
         max_attempts=row.max_attempts,
         run_at=known.run_at,
         expires_at=row.expires_at,
@@ -84,17 +88,19 @@ def job_of(draft: Draft, row: NewJob, known: Inserted) -> Job:
         created_at=known.created_at,
         updated_at=known.created_at,
         meta=row.meta,
-        held=is_held(draft),
+        held=is_held(draft, row, known),
+        limit_key=row.ties.get("limit_key"),
     )
 
 
-def is_held(draft: Draft) -> bool:
-    """Say whether a job waits for its turn in a workflow."""
-    return draft.post is not None and draft.post.waits_for is not None
+def is_held(draft: Draft, row: NewJob, known: Inserted) -> bool:
+    """Say whether a new job waits for its limit, or for its turn in a workflow."""
+    waits_for_others = draft.post is not None and draft.post.waits_for is not None
+    return known.announced_at is None and (row.held or waits_for_others)
 
 
-def state_of(draft: Draft, known: Inserted) -> State:
+def state_of(draft: Draft, row: NewJob, known: Inserted) -> State:
     """Return what a new job is doing."""
-    if is_held(draft):
+    if is_held(draft, row, known):
         return State.HELD
     return State.SCHEDULED if known.announced_at is None else State.READY

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from tomqueue.definition import JobDefinition, Plan, Post, Tick
+from tomqueue.definition import Counted, JobDefinition, Plan, Post, Tick
 from tomqueue.job import Job
 from tomqueue.message import Outgoing
 from tomqueue.priority import Priority
@@ -33,6 +33,8 @@ class Draft:
     """What a periodic job is enqueued for; Persist writes it into ``meta``, beside what is there."""
     post: Post | None = None
     """Where it stands in the workflow that it is a part of."""
+    counted: Counted | None = None
+    """The limit that it counts in, or its tenant."""
     job: Job | None = None
     """The enqueued job; filled by Persist."""
 

@@ -4,12 +4,13 @@ A store is used from many threads; each thread gets a connection of its own behi
 one short transaction. Errors are StoreError and its children, with the driver's error as the cause.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, IntEnum
 from typing import Any, Protocol
 
+from tomqueue.definition import Limit
 from tomqueue.job import Claimed, NewJob
 
 __all__ = [
@@ -134,6 +135,9 @@ class Store(Protocol):
 
         New queues become known by it. Immediate rows are announced by the INSERT itself.
         """
+
+    def know_limits(self, limits: Collection[Limit], connection: Any = None) -> None:
+        """Write what limits say, before the first jobs that count in them. Safe to repeat."""
 
     def take(
         self, want: Want, token: int, record: Callable[[Sequence[int]], None], endings: Sequence[Ending] = ()

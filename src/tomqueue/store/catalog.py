@@ -19,6 +19,7 @@ from sqlalchemy import (
     func,
     not_,
     null,
+    or_,
     select,
     text,
     true,
@@ -30,6 +31,8 @@ from tomqueue.job import Job, State
 from tomqueue.priority import PRIORITIES
 from tomqueue.store.announcing import by_key
 from tomqueue.store.editing import Edit
+from tomqueue.store.limit_table import LimitRow, LimitTable
+from tomqueue.store.limits import waits_for_limit
 from tomqueue.store.rows import job_of
 from tomqueue.store.schema import UNANNOUNCED
 from tomqueue.store.sql import SqlStore
@@ -108,7 +111,10 @@ class Catalog:
             return connection.execute(statement).scalar_one()
 
     def retry(self, job_id: int) -> Job:
-        """Make a failed, parked or scheduled job ready now, with all its attempts. Raises JobStateError if it runs."""
+        """Make a failed, parked or scheduled job ready now, with all its attempts. Raises JobStateError if it runs.
+
+        One that counts in a limit is due now, and waits for its turn there.
+        """
         self._change(job_id, self._retryable(), self._retried(), "retried")
         return self.get(job_id)
 
@@ -119,6 +125,10 @@ class Catalog:
         """
         self._change(job_id, self._jobs.c.failed_at.is_(None), self._cancelled(reason), "cancelled")
         return self.get(job_id)
+
+    def limit_of(self, job: Job) -> LimitRow | None:
+        """Read how the limit stands that a job counts in; None for a job of none."""
+        return None if job.limit_key is None else LimitTable(self._store).of(job.limit_key)
 
     def cancelled(self, claims: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
         """Read which of the rows that are claimed, ids and tokens, somebody has cancelled since."""
@@ -140,7 +150,7 @@ class Catalog:
             self._refuse(job_id, "deleted")
 
     def retry_all(self, ids: Sequence[int], which: Filter | None = None) -> int:
-        """Retry those of ``ids`` that neither run nor are held and that ``which`` still means; return how many."""
+        """Retry those of ``ids`` that neither run nor wait for another job, and that ``which`` means; say how many."""
         return self._change_all(ids, which, self._retryable(), self._retried())
 
     def cancel_all(self, ids: Sequence[int], reason: str = "cancelled", which: Filter | None = None) -> int:
@@ -329,7 +339,7 @@ class Catalog:
         return self._jobs.c.locked_by.is_(None)
 
     def _retryable(self) -> ColumnElement[bool]:
-        return and_(self._unlocked(), not_(self._jobs.c.held))
+        return and_(self._unlocked(), or_(not_(self._jobs.c.held), waits_for_limit(self._jobs)))
 
     def _retried(self) -> dict[str, Any]:
         now = self._store.now()

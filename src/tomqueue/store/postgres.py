@@ -18,10 +18,10 @@ from tomqueue.priority import PRIORITIES
 from tomqueue.settings import Settings
 from tomqueue.store.announcing import Upcoming
 from tomqueue.store.base import Answer, Inserted, Release, Want
+from tomqueue.store.columns import EPOCH
 from tomqueue.store.links import closed_on_error, detached
 from tomqueue.store.postgres_link import Link, array, has_news, rows, run, watch_over
 from tomqueue.store.postgres_text import NOW, row_of, rows_of
-from tomqueue.store.schema import EPOCH
 from tomqueue.store.sql import NONE, Picked, SqlStore, end_of, pairs, patiently
 from tomqueue.store.statements import (
     CLAIMED,

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine
 
 from tomqueue.crash_points import reached
+from tomqueue.definition import Limit
 from tomqueue.job import Claimed, NewJob
 from tomqueue.priority import PRIORITIES
 from tomqueue.settings import Settings
@@ -19,6 +20,9 @@ from tomqueue.store import announcing, rows
 from tomqueue.store.announcing import AnnouncedRow, Place, Upcoming
 from tomqueue.store.base import Announced, Answer, Delete, Ending, Hold, Inserted, Release, Want
 from tomqueue.store.callers_rows import CallersRows
+from tomqueue.store.commit import after_commit
+from tomqueue.store.limit_terms import declare
+from tomqueue.store.limits import Limits
 from tomqueue.store.liveness import LiveLocks
 from tomqueue.store.schema import Tables, tables
 from tomqueue.store.ties import Ties
@@ -48,9 +52,13 @@ class SqlStore(Transactions):
         preparer = engine.dialect.identifier_preparer
         self.jobs = preparer.format_table(self.tables.jobs)
         self.queues = preparer.format_table(self.tables.queues)
+        window, has_broker = settings.fair_window, bool(settings.broker_url)
+        self.limits = Limits(self.tables, self._clock, window=window, has_broker=has_broker)
         self.ties = Ties(self.tables.jobs, [])
         self.ties.add(WorkflowTie(self.tables, self.ties))
+        self.ties.add(self.limits)
         self._known_queues: set[str] = set()
+        self._known_limits: set[Limit] = set()
         self._callers_rows = CallersRows(self.tables.jobs, self._clock, self._later)
 
     # What a dialect must say -------------------------------------------------------------------------
@@ -138,6 +146,8 @@ class SqlStore(Transactions):
         fresh = {job.queue for job in jobs} - self._known_queues
         if connection is not None:
             written = self._insert_in(connection, jobs, fresh)
+            if any(job.ties for job in jobs):
+                after_commit(connection, lambda: self._enter_later(jobs))
             reached("enqueue.before_commit")
             return written
 
@@ -149,7 +159,7 @@ class SqlStore(Transactions):
 
         if any(job.ties for job in jobs):
             self.know_queues(fresh)
-            return self.write(lambda connection: self._insert_in(connection, jobs, set()))
+            return self.write(lambda connection: self._insert_tied(connection, jobs))
         inserted = self._transact(work) if fresh else self._at_once(work)
         self._known_queues.update(fresh)
         return inserted
@@ -257,6 +267,17 @@ class SqlStore(Transactions):
             self.know_queues(queue for _, queue in announced)
         return Announced(len(announced), self._read(self._next_due))
 
+    def know_limits(self, limits: Collection[Limit], connection: Connection | None = None) -> None:
+        """Write what limits say where this process has not yet; in the caller's transaction only where it must be."""
+        fresh = sorted(set(limits) - self._known_limits, key=lambda limit: limit.name)
+        if fresh:
+            self._know_limits_for(connection, fresh)
+
+    def _know_limits_for(self, connection: Connection | None, limits: Sequence[Limit]) -> None:  # noqa: ARG002 - for SQLite
+        """Write what limits say, in a transaction of our own; see ``_know_queues_for``."""
+        self.write(lambda own: declare(own, self.tables.limits, limits))
+        self._known_limits.update(limits)
+
     def know_queues(self, names: Iterable[str]) -> None:
         """Insert queue names that are new to this process, without minding those that are there."""
         if fresh := set(names) - self._known_queues:
@@ -328,18 +349,19 @@ class SqlStore(Transactions):
         ]
 
     def _finish_tied(self, connection: Connection, endings: Sequence[Ending]) -> list[Hold]:
-        """Finish rows, those of tied jobs that succeeded all at once, and let follow what they are tied to."""
+        """Finish rows, and let follow what they are tied to. Tied ones are locked then: they leave together."""
         jobs, now = self.tables.jobs, self.now()
-        tied = {ending.id: ending.token for ending in endings if ending.tied}
+        tied = [ending for ending in endings if ending.tied]
         if not tied:
             return [rows.finish(connection, jobs, ending, now) for ending in endings]
-        ours = jobs.c.id.in_(tied) & jobs.c.claim_token.in_(set(tied.values()))
-        succeeded = {ending.id for ending in endings if isinstance(ending, Delete) and not ending.failed}
-        with self.ties.followed(connection, ours, now, succeeded=succeeded) as found:
-            deleted = rows.delete(connection, jobs, endings, {row.id: row.claim_token for row in found})
+        deletes = [ending for ending in tied if isinstance(ending, Delete)]
+        succeeded = {ending.id for ending in deletes if not ending.failed}
+        with self.ties.followed(connection, rows.all_held_by(jobs, tied), now, succeeded=succeeded) as ours:
+            gone = {row.id for row in ours}.intersection(ending.id for ending in deletes)
+            rows.delete(connection, jobs, gone)
             return [
-                Hold(ending.id in deleted)
-                if isinstance(ending, Delete) and ending.tied
+                Hold(ending.id in gone)
+                if ending.tied and isinstance(ending, Delete)
                 else rows.finish(connection, jobs, ending, now)
                 for ending in endings
             ]
@@ -355,6 +377,16 @@ class SqlStore(Transactions):
             self._know_queues_for(connection, sorted(fresh))
         with self.translating():
             return self._callers_rows.insert(connection, jobs)
+
+    def _insert_tied(self, connection: Connection, jobs: Sequence[NewJob]) -> list[Inserted]:
+        written = self._insert_in(connection, jobs, set())
+        reached("enqueue.before_commit")
+        stamps = self.ties.enter(connection, jobs, [one.id for one in written])
+        return [replace(one, announced_at=stamps.get(one.id, one.announced_at)) for one in written]
+
+    def _enter_later(self, jobs: Sequence[NewJob]) -> None:
+        """Do what ties of a caller's rows ask for, now that they are committed."""
+        self.write(lambda connection: self.ties.enter(connection, jobs, ()))
 
     def _know_queues_for(self, connection: Connection, names: Sequence[str]) -> None:  # noqa: ARG002 - for SQLite
         """Insert queue names that are new, for rows in the caller's transaction.

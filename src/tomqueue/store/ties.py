@@ -5,7 +5,7 @@ know only whether a row is tied at all, and leave those that are to SQLAlchemy.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Table, select
 
+from tomqueue.job import NewJob
 from tomqueue.store.announcing import by_key
 from tomqueue.store.commit import after_commit
 
@@ -37,6 +38,19 @@ class Tie(ABC):
     @abstractmethod
     def follow(self, connection: Connection, changes: Sequence[Change], now: datetime) -> None:
         """Change what must change with these rows, in the transaction of ``connection``."""
+
+    def enter(
+        self,
+        connection: Connection,  # noqa: ARG002 - most ties have nothing to do then
+        jobs: Sequence[NewJob],  # noqa: ARG002
+        ids: Sequence[int],  # noqa: ARG002
+    ) -> Mapping[int, datetime]:
+        """Do what is to be done once rows of these jobs are there; it may never come to this, as after a crash.
+
+        In the transaction that inserts them, with their ids, if it is ours; in one of our own, with none, after the
+        commit of a caller's. Returns the stamps of those ``ids`` that it announced: their news is the caller's to send.
+        """
+        return {}
 
 
 class Ties:
@@ -85,6 +99,10 @@ class Ties:
         """Take note that jobs, due and unannounced, are held no longer; told on once ``connection`` has committed."""
         if ids:
             after_commit(connection, lambda: self.on_freed(ids))
+
+    def enter(self, connection: Connection, jobs: Sequence[NewJob], ids: Sequence[int]) -> dict[int, datetime]:
+        """Let every Tie do what is to be done for new rows; see Tie."""
+        return {row: stamp for tie in self._ties for row, stamp in tie.enter(connection, jobs, ids).items()}
 
     def _again(self, connection: Connection, ids: Sequence[int]) -> dict[int, Row[Any]]:
         found = connection.execute(by_key(select(self._jobs).where(self._jobs.c.id.in_(ids)), self._jobs))

@@ -45,7 +45,7 @@ class WorkflowJobs:
     def free(self, turns: Sequence[Row[Any]]) -> None:
         """Let the jobs go that wait for the turn of these steps; those that are due are announced at once.
 
-        An expiry is counted from now on, as it was from the enqueue.
+        An expiry is counted from now on, as it was from the enqueue. Those of a limit are held by it from now on.
         """
         wanted = {(step.workflow, step.number) for step in turns}
         for ids in pieces(turns):
@@ -90,7 +90,8 @@ class WorkflowJobs:
         soonest = bindparam(None, now, type_=jobs.c.run_at.type)
         run_at = case((jobs.c.run_at > soonest, jobs.c.run_at), else_=soonest)
         values = {
-            "held": false(), "waits_for_step": null(), "run_at": run_at, "announced_at": null(), "updated_at": now,
+            "held": jobs.c.limit_key.is_not(None), "waits_for_step": null(), "run_at": run_at, "announced_at": null(),
+            "updated_at": now,
         }  # fmt: skip
         self._change([row.id for row in found], values, jobs.c.held)
         self._ties.free(self._connection, [row.id for row in found if row.run_at <= now])

@@ -60,7 +60,8 @@ class Endings:
         self._lock = threading.Lock()
         self._waiting: list[Ended] = []
         self._since = 0.0
-        self._tied = False
+        self.tied_since = 0.0
+        """Since when the first tied one waits that was not tried yet; 0 when there is none."""
         self._counts: Counter[tuple[str, str]] = Counter()
         self._returned: list[Delivery] = []
 
@@ -73,25 +74,25 @@ class Endings:
             if not self._waiting:
                 self._since = boot_time()
             self._waiting.append(ended)
-            self._tied = self._tied or ended.ending.tied
+            if ended.ending.tied and not self.tied_since:
+                self.tied_since = boot_time()
 
     def take_out(self, *, beside_claim: bool = False) -> list[Ended]:
         """Take out all that wait, for a transaction that commits them; or those that may stand beside a claim."""
         with self._lock:
             waiting, self._waiting = self._waiting, []
-            if not beside_claim:
-                self._tied = False
-            else:
+            if beside_claim:
                 self._waiting = [one for one in waiting if one.alone or one.ending.tied]
-                waiting = [one for one in waiting if not (one.alone or one.ending.tied)]
+                return [one for one in waiting if not (one.alone or one.ending.tied)]
+            self.tied_since = 0.0
             return waiting
 
     def take_out_tied(self) -> list[Ended]:
-        """Take out those that others may wait for."""
+        """Take out those that are tied: others may be waiting for what follows them."""
         with self._lock:
             tied = [one for one in self._waiting if one.ending.tied]
             self._waiting = [one for one in self._waiting if not one.ending.tied]
-            self._tied = False
+            self.tied_since = 0.0
             return tied
 
     def put_back(self, ended: Sequence[Ended], error: BaseException) -> None:
@@ -100,7 +101,6 @@ class Endings:
         again = [replace(one, alone=True, in_doubt=one.in_doubt or unknown) for one in ended]
         with self._lock:
             self._waiting = [*again, *self._waiting]
-            self._tied = self._tied or any(one.ending.tied for one in again)
 
     def settled(self, ended: Sequence[Ended], held: Sequence[Hold]) -> None:
         """Take note of what was committed; ``held`` says for each whether its row was still ours."""
@@ -150,19 +150,15 @@ class Endings:
             returned, self._returned = self._returned, []
             return returned
 
-    @property
-    def are_tied(self) -> bool:
-        """Whether any waits that others may wait for."""
-        return self._tied
-
     def commit(self, older_than: float) -> None:
         """Commit what waits if the oldest has waited for that many seconds. Raises StoreError; none is lost."""
+        self.commit_tied()
         if self._waiting and boot_time() - self._since >= older_than:
             self._commit(self.take_out())
 
     def commit_tied(self) -> None:
-        """Commit what others may wait for. Raises StoreError; none is lost."""
-        if ended := self.take_out_tied():
+        """Commit tied ones at once, if any was added since the last try. Raises StoreError; none is lost."""
+        if self.tied_since and (ended := self.take_out_tied()):
             self._commit(ended)
 
     def _commit(self, ended: list[Ended]) -> None:

@@ -13,6 +13,7 @@ from tomqueue.errors import JobInterrupted, LeaseLost, StoreError
 from tomqueue.priority import PRIORITIES, nearest_rank
 from tomqueue.service import boot_time
 from tomqueue.stack import Layer
+from tomqueue.store.admissions import Admissions
 from tomqueue.store.base import Announced
 from tomqueue.transport.announcer import Announcer
 from tomqueue.transport.base import Wanted
@@ -212,8 +213,9 @@ class Worker:
         return Messages(mailbox, tools.events, tools.logger, tools.reporting)
 
     def _know_queues(self) -> None:
-        """See that the consumers' queues can be paused and served, although no job was ever in them."""
+        """See that consumers' queues can be paused and served, though no job was ever in them; declare the limits."""
         self._tools.store.know_queues({one.queue for one in self._tools.consumers})
+        self._tools.store.know_limits(self._tools.registry.limits())
 
     def _unpark(self) -> None:
         """Release jobs that were parked because nobody knew them, and that this worker knows.
@@ -321,9 +323,10 @@ class Worker:
     def _announce(self) -> Callable[[], Announced]:
         """Return the due look: with a broker, what it announces is published too."""
         tools = self._tools
+        admissions = Admissions(tools.store, self._clock.now)
         if not tools.transport.pushes:
-            return tools.store.announce
-        return Announcer(tools.store, tools.publisher, self._clock.now).look
+            return admissions.before(tools.store.announce)
+        return admissions.before(Announcer(tools.store, tools.publisher, self._clock.now).look)
 
     def _paused(self, queue: str) -> None:
         self._messages.follow()
