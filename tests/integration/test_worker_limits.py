@@ -1,18 +1,19 @@
 """Limits in a worker: how many run at once, how often, whose turn it is, and how soon the next one starts."""
 
 import threading
-import time
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 import pytest
 from sqlalchemy.orm import Session
 
-from tests.harness import happens, row, store_of, work, working
+from tests.harness import PATIENCE, happens, row, store_of, work, working
 from tomqueue import JobContext, State, TomQueue
 from tomqueue.errors import EnqueueError, JobNotFound, SettingsError
 from tomqueue.store.migrate import migrate
 from tomqueue.store.open import open_store
+from tomqueue.transport.polling import PollingConsumer
 
 
 @pytest.fixture(params=["sqlite_url", "postgres_url", "mariadb_url"])
@@ -27,19 +28,20 @@ def anywhere(request: pytest.FixtureRequest) -> Iterator[TomQueue]:
 
 
 def test_so_many_run_at_once(anywhere: TomQueue) -> None:
-    """Six threads, a limit of two for each key: never more, and all of them run."""
+    """Six threads, a limit of two for each key: two meet, never more, and all of them run."""
     tq = anywhere
     running: dict[str, int] = {"a": 0, "b": 0}
     most: list[int] = []
     done: list[int] = []
     lock = threading.Lock()
+    pairs = {"a": threading.Barrier(2, timeout=PATIENCE), "b": threading.Barrier(2, timeout=PATIENCE)}
 
     @tq.job(name="call", concurrency=2, concurrency_key=lambda account: account)
     def call(account: str, number: int) -> None:
         with lock:
             running[account] += 1
             most.append(running[account])
-        time.sleep(0.01)
+        pairs[account].wait()
         with lock:
             running[account] -= 1
             done.append(number)
@@ -53,20 +55,28 @@ def test_so_many_run_at_once(anywhere: TomQueue) -> None:
     assert tq.jobs.list() == []
 
 
-def test_the_next_one_starts_as_soon_as_the_last_has_ended(anywhere: TomQueue) -> None:
-    """One at a time in one worker: no pause of a poll or of a flush lies between them."""
+@pytest.mark.parametrize("anywhere", ["sqlite_url", "postgres_url"], indirect=True)
+def test_the_next_one_starts_as_soon_as_the_last_has_ended(anywhere: TomQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One at a time in one worker, which finds each before it would wait for anything."""
     tq = anywhere
-    spans: list[tuple[float, float]] = []
+    ran: list[int] = []
+    waited: list[int] = []
+    wait = PollingConsumer.wait
+
+    def noted(consumer: PollingConsumer, seconds: float) -> None:
+        waited.append(len(ran))
+        wait(consumer, seconds)
 
     @tq.job(name="one", concurrency=1)
-    def one() -> None:
-        spans.append((time.monotonic(), time.monotonic()))
+    def one(number: int) -> None:
+        ran.append(number)
 
-    tq.enqueue_many([one.prepare() for _ in range(21)])
+    tq.enqueue_many([one.prepare(number) for number in range(20)])
+    monkeypatch.setattr(PollingConsumer, "wait", noted)
     with working(tq.tools()):
-        assert happens(lambda: len(spans) == 21)
-    gaps = sorted(after[0] - before[1] for before, after in pairwise(spans))
-    assert gaps[len(gaps) // 2] < 0.05
+        assert happens(lambda: len(ran) == 20 and waited)
+    assert ran == [*range(20)]
+    assert set(waited) == {20}
 
 
 def test_a_job_that_waits_for_its_back_off_lets_others_run(tq: TomQueue) -> None:
@@ -87,18 +97,19 @@ def test_a_job_that_waits_for_its_back_off_lets_others_run(tq: TomQueue) -> None
 
 
 def test_a_rate_spreads_the_starts(tq: TomQueue) -> None:
-    """Ten a second: no two begin sooner than that after each other."""
-    began: list[float] = []
+    """Ten a second: each has a moment of its own, and begins no sooner."""
+    began: list[tuple[datetime, datetime]] = []
 
     @tq.job(name="ping", rate="10/s")
-    def ping() -> None:
-        began.append(time.monotonic())
+    def ping(ctx: JobContext) -> None:
+        began.append((row(tq, ctx.id).run_at, store_of(tq).now()))
 
     tq.enqueue_many([ping.prepare() for _ in range(6)])
     with working(tq.tools(), threads=2):
         assert happens(lambda: len(began) == 6)
-    # each has a moment of its own; how late it begins after it may differ
-    assert began[-1] - began[0] >= 0.45
+    assert all(moment <= start for moment, start in began)
+    moments = sorted(moment for moment, _ in began)[1:]  # the first was due when it was enqueued
+    assert [after - before for before, after in pairwise(moments)] == [timedelta(seconds=0.1)] * 4
 
 
 def test_tenants_take_turns(tq: TomQueue) -> None:
