@@ -15,14 +15,21 @@ from tomqueue.store.sql import SqlStore
 def make_first_version(store: SqlStore, version: int = 1) -> None:
     """Turn fresh tables into those of version 1."""
     with store.writing() as connection:
-        for column in ("cancelled_at", "tied"):
+        for column in ("cancelled_at", "tied", "result_ttl", "keep_completed"):
             connection.execute(text(f"ALTER TABLE {store.jobs} DROP COLUMN {column}"))
+        for table in (store.tables.results, store.tables.history, store.tables.errors, store.tables.checkpoints):
+            table.drop(connection)
         connection.execute(store.tables.version.update().values(version=version))
 
 
 def shape(store: SqlStore) -> dict[str, str]:
-    """Return the columns of the jobs and their types."""
-    return {column["name"]: str(column["type"]) for column in inspect(store.engine).get_columns("tomqueue_jobs")}
+    """Return the columns of every table and their types."""
+    found = inspect(store.engine)
+    return {
+        f"{table}.{column['name']}": str(column["type"])
+        for table in found.get_table_names()
+        for column in found.get_columns(table)
+    }
 
 
 def test_the_first_version_is_brought_up_to_date(store: SqlStore, catalog: Catalog) -> None:

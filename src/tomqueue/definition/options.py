@@ -49,6 +49,10 @@ class Options:
     """What becomes of ticks that were missed: ``skip``, ``once`` (None) or ``all``."""
     delete_failed_jobs: bool | None = None
     """Whether a worker deletes the job when it fails for good (Delayed::Job), or keeps it."""
+    result_ttl: float | timedelta | None = None
+    """How long what it returned can be asked for; None: its result is not kept."""
+    keep_completed: bool | float | timedelta | None = None
+    """How long its history is kept once it has succeeded: True is for good; None as the settings say."""
 
     def check(self, job_name: str) -> None:
         """Raise DefinitionError that names the job and the first option that cannot work."""
@@ -62,6 +66,8 @@ class Options:
             "expires": number_problem(self.expires, least=MILLISECOND),
             "priority": priority_problem(self.priority),
             "delete_failed_jobs": flag_problem(self.delete_failed_jobs),
+            "result_ttl": number_problem(self.result_ttl, least=MILLISECOND),
+            "keep_completed": keeping_problem(self.keep_completed),
         }
         for option, problem in limits.items():
             if problem:
@@ -88,6 +94,8 @@ class JobOptions(TypedDict, total=False):
     every: float | timedelta | None
     misfire: str | None
     delete_failed_jobs: bool | None
+    result_ttl: float | timedelta | None
+    keep_completed: bool | float | timedelta | None
 
 
 class OverrideOptions(TypedDict, total=False):
@@ -202,6 +210,13 @@ def priority_problem(value: object) -> str:
 def flag_problem(value: object) -> str:
     """Say why ``value`` is neither yes nor no; empty if it is, or is None."""
     return "" if value is None or isinstance(value, bool) else "must be True or False"
+
+
+def keeping_problem(value: object) -> str:
+    """Say why nothing can be kept for ``value``; empty if it is a duration, yes, no, or None."""
+    if value is None or isinstance(value, bool):
+        return ""
+    return number_problem(value, least=MILLISECOND) and "must be True, False, or how long: seconds or a timedelta"
 
 
 def run_at_problem(value: object) -> str:

@@ -47,6 +47,7 @@ class Persist:
             delay=draft.delay,
             expires_at=expiry(draft),
             meta=draft.meta if draft.tick is None else draft.tick.within(draft.meta),
+            ties=draft.ties,
         )
 
 

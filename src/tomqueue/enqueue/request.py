@@ -1,5 +1,6 @@
 """The context that travels down the enqueue stack: one call that enqueues one job, or many."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -31,6 +32,8 @@ class Draft:
     """The object itself when the job is a class."""
     tick: Tick | None = None
     """What a periodic job is enqueued for; Persist writes it into ``meta``, beside what is there."""
+    ties: Mapping[str, Any] = field(default_factory=dict)
+    """What ties its row to other rows, as columns of it; see NewJob."""
     job: Job | None = None
     """The enqueued job; filled by Persist."""
 

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Computed,
     DateTime,
     Dialect,
+    Float,
     Index,
     Integer,
     MetaData,
@@ -26,7 +27,7 @@ from sqlalchemy.types import TypeEngine
 
 __all__ = ["EPOCH", "SCHEMA_VERSION", "UNANNOUNCED", "Instant", "Tables", "from_micros", "tables", "to_micros"]
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
@@ -105,6 +106,10 @@ class Tables:
     queues: Table
     stats: Table
     schedules: Table
+    results: Table
+    history: Table
+    errors: Table
+    checkpoints: Table
     version: Table
 
 
@@ -122,6 +127,10 @@ def tables(prefix: str, schema: str | None, dialect: str) -> Tables:
         queues_table(f"{prefix}_queues", metadata),
         stats_table(f"{prefix}_stats", metadata),
         schedules_table(f"{prefix}_schedules", metadata),
+        results_table(f"{prefix}_results", metadata),
+        history_table(f"{prefix}_history", metadata),
+        errors_table(f"{prefix}_errors", metadata),
+        checkpoints_table(f"{prefix}_checkpoints", metadata),
         Table(f"{prefix}_schema", metadata, Column("version", Integer, nullable=False), **INNODB),
     )
 
@@ -181,6 +190,8 @@ def job_columns() -> list[Column[Any]]:
         Column("unique_key", key(200)),
         Column("cancelled_at", Instant),
         Column("tied", Boolean, nullable=False, server_default=text("false")),
+        Column("result_ttl", BigInteger),  # microseconds
+        Column("keep_completed", BigInteger),  # microseconds; 0: for good
     ]
 
 
@@ -262,5 +273,78 @@ def schedules_table(name: str, metadata: MetaData) -> Table:
         Column("paused_at", Instant),
         Column("declared_at", Instant, nullable=False),
         Column("seen_at", Instant, nullable=False),
+        **INNODB,
+    )
+
+
+def key_of_job() -> Column[Any]:
+    """Return the key of a table that has a row for each of some jobs, also when the job itself is gone."""
+    return Column("job_id", BigInteger, primary_key=True, autoincrement=False)
+
+
+def results_table(name: str, metadata: MetaData) -> Table:
+    """Describe how the jobs ended that have a ``result_ttl``."""
+    return Table(
+        name,
+        metadata,
+        key_of_job(),
+        Column("name", key(200), nullable=False),
+        Column("state", key(20), nullable=False),
+        Column("value", long_text()),
+        Column("error", long_text()),
+        Column("finished_at", Instant, nullable=False),
+        Column("expires_at", Instant, nullable=False),
+        Index(f"{name}_expiry", "expires_at"),
+        **INNODB,
+    )
+
+
+def history_table(name: str, metadata: MetaData) -> Table:
+    """Describe the jobs that succeeded and have a ``keep_completed``."""
+    return Table(
+        name,
+        metadata,
+        key_of_job(),
+        Column("queue", key(100), nullable=False),
+        Column("priority", SmallInteger, nullable=False),
+        Column("name", key(200), nullable=False),
+        Column("payload", long_text(), nullable=False),
+        Column("meta", long_text()),
+        Column("attempts", Integer, nullable=False),
+        Column("created_at", Instant, nullable=False),
+        Column("started_at", Instant),
+        Column("finished_at", Instant, nullable=False),
+        Column("expires_at", Instant),
+        Column("worker", key(200)),
+        Index(f"{name}_expiry", "expires_at"),
+        **INNODB,
+    )
+
+
+def errors_table(name: str, metadata: MetaData) -> Table:
+    """Describe the errors of attempts: at most as many of a job as there are places."""
+    return Table(
+        name,
+        metadata,
+        key_of_job(),
+        Column("place", SmallInteger, primary_key=True, autoincrement=False),
+        Column("attempt", Integer, nullable=False),
+        Column("raised_at", Instant, nullable=False),
+        Column("worker", key(200)),
+        Column("error", long_text(), nullable=False),
+        **INNODB,
+    )
+
+
+def checkpoints_table(name: str, metadata: MetaData) -> Table:
+    """Describe how far jobs have come: for themselves (``value``, JSON), and for people (``done`` of ``total``)."""
+    return Table(
+        name,
+        metadata,
+        key_of_job(),
+        Column("value", long_text()),
+        Column("done", Float(53)),
+        Column("total", Float(53)),
+        Column("updated_at", Instant, nullable=False),
         **INNODB,
     )

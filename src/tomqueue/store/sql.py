@@ -4,7 +4,7 @@ import time
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,8 +17,10 @@ from tomqueue.priority import PRIORITIES
 from tomqueue.settings import Settings
 from tomqueue.store import announcing, rows
 from tomqueue.store.announcing import AnnouncedRow, Place, Upcoming
+from tomqueue.store.attempt_errors import AttemptErrors, has_error
 from tomqueue.store.base import Announced, Answer, Delete, Ending, Hold, Inserted, Release, Want
 from tomqueue.store.callers_rows import CallersRows
+from tomqueue.store.kept import CheckpointTie, HistoryTie, ResultTie
 from tomqueue.store.liveness import LiveLocks
 from tomqueue.store.schema import Tables, tables
 from tomqueue.store.ties import Ties
@@ -47,7 +49,10 @@ class SqlStore(Transactions):
         preparer = engine.dialect.identifier_preparer
         self.jobs = preparer.format_table(self.tables.jobs)
         self.queues = preparer.format_table(self.tables.queues)
-        self.ties = Ties(self.tables.jobs, [])
+        self.errors = AttemptErrors(self.tables, preparer.format_table)
+        self.ties = Ties(
+            self.tables.jobs, [ResultTie(self.tables), HistoryTie(self.tables), CheckpointTie(self.tables)]
+        )
         self._known_queues: set[str] = set()
         self._callers_rows = CallersRows(self.tables.jobs, self._clock, self._later)
 
@@ -84,6 +89,14 @@ class SqlStore(Transactions):
     @abstractmethod
     def _release(self, link: Any, release: Release) -> bool:
         """Let one row go, unless it is cancelled; say whether the token held it."""
+
+    @abstractmethod
+    def _keep_error(self, link: Any, release: Release) -> None:
+        """Write down the error of the attempt that a Release ends, if its token holds the row."""
+
+    @abstractmethod
+    def _forget_errors(self, link: Any, ids: Sequence[int]) -> None:
+        """Delete the errors of jobs that are gone."""
 
     @abstractmethod
     def _fail_cancelled(self, link: Any, release: Release) -> bool:
@@ -314,12 +327,17 @@ class SqlStore(Transactions):
         if not endings:
             return []
         by_token: defaultdict[int, list[int]] = defaultdict(list)
+        retried: list[int] = []
         for ending in endings:
             if isinstance(ending, Delete):
                 by_token[ending.token].append(ending.id)
+                if ending.retried:
+                    retried.append(ending.id)
         deleted: set[int] = set()
         for token, ids in by_token.items():
             deleted |= self._delete(link, token, sorted(ids))
+        if gone := sorted(deleted.intersection(retried)):
+            self._forget_errors(link, gone)
         return [
             Hold(ending.id in deleted) if isinstance(ending, Delete) else self._let_go(link, ending)
             for ending in endings
@@ -329,12 +347,18 @@ class SqlStore(Transactions):
         """Finish rows one by one, and let follow what they are tied to."""
         jobs, now = self.tables.jobs, self.now()
         tied = [rows.held_by(jobs, ending) for ending in endings if ending.tied]
-        if not tied:
-            return [rows.finish(connection, jobs, ending, now) for ending in endings]
-        with self.ties.followed(connection, or_(*tied), now):
-            return [rows.finish(connection, jobs, ending, now) for ending in endings]
+        self.errors.keep_those_of(connection, endings, now)
+        with self.ties.followed(connection, or_(*tied), now, endings) if tied else nullcontext():
+            held = [rows.finish(connection, jobs, ending, now) for ending in endings]
+        ended = zip(endings, held, strict=True)
+        self.errors.forget_gone(
+            connection, [end.id for end, hold in ended if hold and isinstance(end, Delete) and end.retried]
+        )
+        return held
 
     def _let_go(self, link: Any, release: Release) -> Hold:
+        if has_error(release):
+            self._keep_error(link, release)
         # in this order: who cancels a row in between finds one that waits again
         if self._release(link, release):
             return Hold.OURS

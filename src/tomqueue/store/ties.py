@@ -13,15 +13,21 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Table, select
 
+from tomqueue.store.base import Ending
+
 __all__ = ["Change", "Tie", "Ties"]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A tied row before and after a statement; ``after`` None: it has left the table."""
+    """A tied row before and after a statement; ``after`` None: it has left the table.
+
+    ``ending`` is what the row's own worker said of it; None where somebody else changed it.
+    """
 
     before: Row[Any]
     after: Row[Any] | None
+    ending: Ending | None = None
 
 
 class Tie(ABC):
@@ -40,7 +46,9 @@ class Ties:
         self._ties = ties
 
     @contextmanager
-    def followed(self, connection: Connection, meant: ColumnElement[bool], now: datetime) -> Iterator[None]:
+    def followed(
+        self, connection: Connection, meant: ColumnElement[bool], now: datetime, endings: Sequence[Ending] = ()
+    ) -> Iterator[None]:
         """Follow what happens within to the rows that are ``meant``; they are locked before, in the order of ids."""
         jobs = self._jobs
         tied = select(jobs).where(meant, jobs.c.tied).order_by(jobs.c.id).with_for_update()
@@ -48,7 +56,8 @@ class Ties:
         yield
         if before:
             after = self._again(connection, [row.id for row in before])
-            changes = [Change(row, after.get(row.id)) for row in before]
+            said = {ending.id: ending for ending in endings}
+            changes = [Change(row, after.get(row.id), said.get(row.id)) for row in before]
             for tie in self._ties:
                 tie.follow(connection, changes, now)
 
