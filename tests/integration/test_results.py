@@ -247,10 +247,12 @@ def test_what_cannot_work_is_refused_where_it_is_declared(tq: TomQueue) -> None:
     with pytest.raises(DefinitionError, match="look: it returns Thread, which cannot be kept as JSON: return its key"):
 
         @tq.job(name="look", result_ttl=60)
-        def look() -> threading.Thread: ...
+        def look() -> threading.Thread:
+            raise NotImplementedError
 
     @tq.job(name="look")
-    def unkept() -> threading.Thread: ...
+    def unkept() -> threading.Thread:
+        raise NotImplementedError
 
     with pytest.raises(DefinitionError, match="result_ttl=0 must be between"):
         tq.job(name="zero", result_ttl=0)(lambda: None)
@@ -274,7 +276,8 @@ def test_a_result_of_a_job_that_is_unknown_here_is_plain_json(tq: TomQueue) -> N
     assert other.results.get(job.id) == {"month": "may", "at": "2030-01-01T12:00:00Z"}
 
     @other.job(name="report", result_ttl=60)
-    def changed() -> int: ...
+    def changed() -> int:
+        raise NotImplementedError
 
     with pytest.raises(ResultNotKept, match="its result is not what it declares here"):
         other.results.get(job.id)

@@ -8,7 +8,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from tomqueue.errors import DefinitionError
-from tomqueue.payload.fidelity import change_of
+from tomqueue.payload.fidelity import NOT_FINITE, change_of, not_finite
 from tomqueue.payload.layout import parts_of
 from tomqueue.payload.text import ENCODER, encoding_error, from_json
 
@@ -30,7 +30,7 @@ def faithful_json(value: Any, decoder: "msgspec.json.Decoder[Any]", setting: str
         encoded = ENCODER.encode(value)
         back = decoder.decode(encoded)
     except BROKEN as error:
-        raise NotJson(encoding_error(value) or str(error)) from error
+        raise NotJson(encoding_error(value) or (NOT_FINITE if not_finite(value) else str(error))) from error
     if change := change_of(value, back):
         raise NotJson(change)
     if len(encoded) > most_bytes:
