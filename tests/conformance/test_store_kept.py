@@ -72,6 +72,18 @@ def test_an_end_that_changes_nothing_has_no_result(store: SqlStore) -> None:
     assert ResultTable(store).look(job.id) is None
 
 
+def delete_waiting(store: SqlStore, catalog: Catalog, job: Claimed) -> None:
+    """Delete a job that waits."""
+    store.undo([job.id], job.token)
+    catalog.delete(job.id)
+
+
+def delete_failed(store: SqlStore, catalog: Catalog, job: Claimed) -> None:
+    """Delete a job that has failed."""
+    store.finish([failed(job, "boom")])
+    catalog.delete(job.id)
+
+
 Path = Callable[[SqlStore, Catalog, Claimed], object]
 ENDS: dict[str, tuple[Path, End, str | None]] = {
     "failed": (lambda s, _c, job: s.finish([failed(job, "boom")]), End.FAILED, "boom"),
@@ -88,10 +100,8 @@ ENDS: dict[str, tuple[Path, End, str | None]] = {
     "cancelled while it waited": (
         lambda s, c, job: (s.undo([job.id], job.token), c.cancel(job.id)), End.CANCELLED, "cancelled",
     ),
-    "deleted": (lambda s, c, job: (s.undo([job.id], job.token), c.delete(job.id)), End.DELETED, None),
-    "deleted after it had failed": (
-        lambda s, c, job: (s.finish([failed(job, "boom")]), c.delete(job.id)), End.FAILED, "boom",
-    ),
+    "deleted": (delete_waiting, End.DELETED, None),
+    "deleted after it had failed": (delete_failed, End.FAILED, "boom"),
 }  # fmt: skip
 
 

@@ -55,6 +55,7 @@ def test_every_kind_of_job_has_a_result(tq: TomQueue) -> None:
         return 2
 
     @tq.job(result_ttl=60)
+    @dataclasses.dataclass
     class Sum:
         numbers: list[int]
 
@@ -176,7 +177,8 @@ def test_a_job_without_result_ttl_says_what_to_do(tq: TomQueue) -> None:
         return 1
 
     job = plain.enqueue()
-    for ask in (job.result, tq.jobs.get(job.id).result, lambda: tq.results.get(job.id)):
+    asks: list[Callable[[], Any]] = [job.result, tq.jobs.get(job.id).result, lambda: tq.results.get(job.id)]
+    for ask in asks:
         with pytest.raises(ResultNotKept, match=r"plain keeps no result: declare it with @tq.job\(result_ttl"):
             ask()
     work(tq)
