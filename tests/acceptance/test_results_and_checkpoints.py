@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.site import Site, field_of, wait_until
+from tests.acceptance.site import PATIENCE, Site, field_of, wait_until
 
 MORE = """
 @tq.job(name="climb", result_ttl=3600, keep_completed=True)
@@ -44,14 +44,15 @@ def test_a_job_goes_on_where_it_was_killed_and_where_it_was_drained(site: Site) 
     job = site.tq.jobs.get(site.enqueue("climb", 8))
     with site.started("run", "-p", "1") as running:
         first = site.wait_for_lines(1, "reached 3")[0]
-        wait_until(lambda: "3 of 8" in site.run("workers").stdout, "the progress among the workers")
+        wait_until(lambda: site.tq.jobs.progress(job.id) is not None, "the progress")
+        assert "3 of 8" in site.run("workers").stdout
         os.kill(field_of(first, "pid"), signal.SIGKILL)
         site.wait_for_lines(1, "reached 6")
         running.send(signal.SIGTERM)
         assert running.wait() == 0
     assert site.tq.jobs.progress(job.id) is not None
     with site.started("run", "-p", "1") as running:
-        assert job.result(timeout=30) == 8
+        assert job.result(timeout=PATIENCE) == 8
         running.send(signal.SIGTERM)
         assert running.wait() == 0
     starts = [line.split(" pid=")[0] for line in site.lines("from")]
