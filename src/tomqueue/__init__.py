@@ -13,7 +13,17 @@ The journey of a job, as the folders tell it:
 from tomqueue.app import TomQueue
 from tomqueue.daemon.in_process import InProcessWorker, WorkedOff
 from tomqueue.definition import Chain, Group, Prepared, chain, group
-from tomqueue.errors import Discard, JobCancelled, JobInterrupted, JobTimeout, Retry, Snooze, TomQueueError
+from tomqueue.errors import (
+    Discard,
+    JobCancelled,
+    JobFailed,
+    JobInterrupted,
+    JobTimeout,
+    ResultTimeout,
+    Retry,
+    Snooze,
+    TomQueueError,
+)
 from tomqueue.job import Job, State
 from tomqueue.message import Message
 from tomqueue.priority import Priority
@@ -29,11 +39,13 @@ __all__ = [
     "Job",
     "JobCancelled",
     "JobContext",
+    "JobFailed",
     "JobInterrupted",
     "JobTimeout",
     "Message",
     "Prepared",
     "Priority",
+    "ResultTimeout",
     "Retry",
     "Snooze",
     "State",

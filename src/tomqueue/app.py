@@ -46,16 +46,21 @@ from tomqueue.enqueue.request import Draft, Request
 from tomqueue.enqueue.stack import ENQUEUE_LAYERS, enqueue_stack
 from tomqueue.errors import SettingsError
 from tomqueue.events import Events
+from tomqueue.history import History
 from tomqueue.job import Job
 from tomqueue.jobs import Jobs
 from tomqueue.limits import Limits
 from tomqueue.parts import Parts
 from tomqueue.priority import Priority, priority_of
 from tomqueue.reporting import ExceptionReporter, Reporting
+from tomqueue.results import Results
 from tomqueue.schedules import Schedules
 from tomqueue.settings import Settings, read_settings
 from tomqueue.stack import Insertions
+from tomqueue.store.history import HistoryTable
+from tomqueue.store.pruning import Pruning
 from tomqueue.store.references import MappedReferences
+from tomqueue.store.results import ResultTable
 from tomqueue.store.sql import SqlStore
 from tomqueue.store.workflows import Workflow
 from tomqueue.transport.base import Publisher
@@ -105,7 +110,7 @@ class TomQueue:
         self._lock = Lock()
         self._enqueue_stack: Callable[[Request], None] | None = None
         drafts = Drafts(self.settings, self.priority_map, self.queue_attributes, self._reporting)
-        self._enqueuing = Enqueuing(drafts, self._stack, lambda: self._parts.store)
+        self._enqueuing = Enqueuing(drafts, self._stack, lambda: self._parts.store, lambda: self.results)
         self._delays = Delays(self.registry, self._enqueuing)
 
     # Declaring ----------------------------------------------------------------------------------------
@@ -240,7 +245,20 @@ class TomQueue:
         return Jobs(
             lambda: self._parts.catalog, lambda: self._parts.republisher,
             events=self._events, priority_of=lambda value: priority_of(value, self.priority_map, self.logger),
+            results=self.results,
         )  # fmt: skip
+
+    @property
+    def results(self) -> Results:
+        """Wait for what jobs with a ``result_ttl`` return."""
+        return Results(lambda: ResultTable(self._parts.store), self.registry)
+
+    @property
+    def history(self) -> History:
+        """Look at jobs that succeeded, where ``keep_completed`` says so."""
+        return History(
+            lambda: HistoryTable(self._parts.store), lambda: self._parts.catalog, lambda: Pruning(self._parts.store)
+        )
 
     @property
     def schedules(self) -> Schedules:

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import blake2b
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import msgspec
 
-from tomqueue.errors import JobStateError
+from tomqueue.errors import JobStateError, ResultNotKept
 from tomqueue.priority import Priority
 
 __all__ = ["Claimed", "Job", "NewJob", "State", "checksum_of"]
@@ -32,10 +32,20 @@ class State(StrEnum):
     """The next free worker takes it."""
 
 
-class Bound:
-    """What a job that was read by ``tq.jobs`` can do; no field of it."""
+class Results(Protocol):
+    """Where a job's result is asked for."""
 
-    __slots__ = ("_publish",)
+    def get(self, job_id: int, timeout: float | timedelta | None = None) -> Any:
+        """Wait for the end of a job and return what it returned."""
+
+    async def aget(self, job_id: int, timeout: float | timedelta | None = None) -> Any:  # noqa: ASYNC109 - as get
+        """Wait in asynchronous code."""
+
+
+class Bound:
+    """What a job that was read by ``tq.jobs``, or enqueued, can do; no field of it."""
+
+    __slots__ = ("_publish", "_results")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,9 +105,35 @@ class Job(Bound):
             raise JobStateError(f"job {self.id} was not read by tq.jobs: use tq.jobs.publish({self.id})")
         publish(self.id)
 
-    def bound(self, publish: Callable[[int], None]) -> Self:
-        """Let ``publish()`` of this job do so; return it."""
+    def result(self, timeout: float | timedelta | None = None) -> Any:
+        """Wait until the job has ended and return what it returned; of a job with a ``result_ttl``.
+
+        Raises ResultTimeout after ``timeout`` (seconds or timedelta; None waits as long as it takes), JobFailed when it
+        failed for good, was cancelled or deleted, ResultNotKept, and JobNotFound once its ``result_ttl`` is over.
+        """
+        return self._result_source().get(self.id, timeout)
+
+    async def aresult(self, timeout: float | timedelta | None = None) -> Any:  # noqa: ASYNC109 - as result
+        """Wait in asynchronous code; see ``result``."""
+        return await self._result_source().aget(self.id, timeout)
+
+    def _result_source(self) -> Results:
+        results: Results | None = getattr(self, "_results", None)
+        if results is None:
+            raise ResultNotKept(
+                f"job {self.id} {self.name} keeps no result: declare it with @tq.job(result_ttl=…); "
+                f"of one that does and that neither tq.jobs nor an enqueue returned: tq.results.get({self.id})"
+            )
+        return results
+
+    def bound(self, publish: Callable[[int], None], results: Results) -> Self:
+        """Let ``publish()`` and ``result()`` of this job do so; return it."""
         object.__setattr__(self, "_publish", publish)
+        return self.with_results(results)
+
+    def with_results(self, results: Results) -> Self:
+        """Let ``result()`` of this job ask there; return it."""
+        object.__setattr__(self, "_results", results)
         return self
 
 

@@ -15,11 +15,21 @@ from tomqueue.store.schema import SCHEMA_VERSION
 from tomqueue.store.sql import SqlStore
 
 ADDED = {
-    "jobs": ("cancelled_at", "tied", "workflow", "step", "waits_for_step", "counted_key", "limit_key"),
+    "jobs": (
+        "cancelled_at",
+        "tied",
+        "workflow",
+        "step",
+        "waits_for_step",
+        "counted_key",
+        "limit_key",
+        "result_ttl",
+        "keep_completed",
+    ),
     "workers": ("first_rank", "last_rank"),
 }
 """Columns that tables of version 1 did not have."""
-ADDED_TABLES = ("workflows", "steps", "limits", "limit_keys")
+ADDED_TABLES = ("workflows", "steps", "limits", "limit_keys", "results", "history", "errors", "checkpoints")
 
 
 def make_first_version(store: SqlStore, version: int = 1) -> None:
@@ -37,11 +47,12 @@ def make_first_version(store: SqlStore, version: int = 1) -> None:
 
 
 def shape(store: SqlStore) -> dict[str, str]:
-    """Return the columns of the jobs and workers, and their types."""
+    """Return the columns of every table and their types."""
+    found = inspect(store.engine)
     return {
         f"{table}.{column['name']}": str(column["type"])
-        for table in ("tomqueue_jobs", "tomqueue_workers")
-        for column in inspect(store.engine).get_columns(table)
+        for table in found.get_table_names()
+        for column in found.get_columns(table)
     }
 
 

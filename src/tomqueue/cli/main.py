@@ -9,6 +9,7 @@ import click
 from tomqueue.cli.commands.doctor import doctor
 from tomqueue.cli.commands.explain import explain
 from tomqueue.cli.commands.health import check, stats, workers
+from tomqueue.cli.commands.history import history
 from tomqueue.cli.commands.jobs import clear, jobs
 from tomqueue.cli.commands.limits import limits
 from tomqueue.cli.commands.queues import queues
@@ -115,7 +116,7 @@ def command(ctx: click.Context, app: str | None, database_url: str | None, log_l
     ctx.call_on_close(ctx.obj.close)
 
 
-looks = (jobs, queues, schedules, workflows, limits, workers, stats, check, doctor, explain)
+looks = (jobs, history, queues, schedules, workflows, limits, workers, stats, check, doctor, explain)
 for one in (migrate, *run_commands, *looks, republish, clear):
     command.add_command(one)
 

@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from tomqueue.definition.inspection import colour_of, name_of, place_of, wants_context
+from tomqueue.definition.inspection import colour_of, name_of, place_of, result_of, wants_context
 from tomqueue.definition.limit import limiting_of
 from tomqueue.definition.options import Options, Overrides, checked_name
 from tomqueue.definition.prepared import NO_OVERRIDES, Loaded, Prepared
@@ -49,6 +49,7 @@ class ClassDefinition(Generic[T]):
         self._work = work_of(self.name, job_class)
         work = getattr(job_class, self._work)
         self.is_async = colour_of(self.name, work, options)
+        self.result = result_of(self.name, work, options)
         self.wants_context = wants_context(work, context_type, skip_self=True)
         check_work(self.name, work, given=2 if self.wants_context else 1)
         check_hooks(self.name, job_class)

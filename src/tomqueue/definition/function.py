@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Generic, ParamSpec, TypeVar, Unpack
 
-from tomqueue.definition.inspection import colour_of, name_of, place_of, signature_of, wants_context
+from tomqueue.definition.inspection import colour_of, name_of, place_of, result_of, signature_of, wants_context
 from tomqueue.definition.limit import limiting_of
 from tomqueue.definition.options import Options, OverrideOptions, Overrides
 from tomqueue.definition.prepared import NO_OVERRIDES, Enqueuer, Loaded, Prepared
@@ -44,6 +44,7 @@ class Definition(Generic[CallP, P, R]):
         self.options = options
         options.check(self.name)
         self.is_async = colour_of(self.name, function, options)
+        self.result = result_of(self.name, function, options)
         self.wants_context = wants_context(function, context_type)
         self.schedule = schedule_of(self.name, options)
         if self.schedule is not None:

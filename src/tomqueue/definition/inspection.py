@@ -8,9 +8,9 @@ from typing import Any
 
 from tomqueue.definition.options import Options, checked_name
 from tomqueue.errors import DefinitionError
-from tomqueue.payload import function_hints
+from tomqueue.payload import ReturnCodec, function_hints
 
-__all__ = ["colour_of", "name_of", "place_of", "signature_of", "wants_context"]
+__all__ = ["colour_of", "name_of", "place_of", "result_of", "signature_of", "wants_context"]
 
 POSITIONAL = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
 
@@ -78,3 +78,8 @@ def wants_context(function: Callable[..., Any], context_type: type, *, skip_self
     except NameError:
         # Imported for the type checker only: the name is all there is to go by.
         return str(first.annotation).rpartition(".")[2] == context_type.__name__
+
+
+def result_of(job_name: str, function: Callable[..., Any], options: Options) -> ReturnCodec | None:
+    """Return how what ``function`` returns is kept; None where it is not. Raises DefinitionError."""
+    return None if options.result_ttl is None else ReturnCodec(job_name, function)

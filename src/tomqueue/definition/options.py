@@ -68,6 +68,10 @@ class Options:
     """The key of a call where there is a rate only."""
     fair_key: Callable[..., Any] | None = None
     """The tenant of a call: tenants take turns in the queue, however many jobs each has waiting."""
+    result_ttl: float | timedelta | None = None
+    """How long what it returned can be asked for; None: its result is not kept."""
+    keep_completed: bool | float | timedelta | None = None
+    """How long its history is kept once it has succeeded: True is for good; None as the settings say."""
 
     def check(self, job_name: str) -> None:
         """Raise DefinitionError that names the job and the first option that cannot work."""
@@ -81,6 +85,8 @@ class Options:
             "expires": number_problem(self.expires, least=MILLISECOND),
             "priority": priority_problem(self.priority),
             "delete_failed_jobs": flag_problem(self.delete_failed_jobs),
+            "result_ttl": number_problem(self.result_ttl, least=MILLISECOND),
+            "keep_completed": keeping_problem(self.keep_completed),
         }
         for option, problem in limits.items():
             if problem:
@@ -112,6 +118,8 @@ class JobOptions(TypedDict, total=False):
     rate: str | None
     rate_key: Callable[..., Any] | None
     fair_key: Callable[..., Any] | None
+    result_ttl: float | timedelta | None
+    keep_completed: bool | float | timedelta | None
 
 
 class CallersOptions(TypedDict, total=False):
@@ -233,6 +241,13 @@ def priority_problem(value: object) -> str:
 def flag_problem(value: object) -> str:
     """Say why ``value`` is neither yes nor no; empty if it is, or is None."""
     return "" if value is None or isinstance(value, bool) else "must be True or False"
+
+
+def keeping_problem(value: object) -> str:
+    """Say why nothing can be kept for ``value``; empty if it is a duration, yes, no, or None."""
+    if value is None or isinstance(value, bool):
+        return ""
+    return number_problem(value, least=MILLISECOND) and "must be True, False, or how long: seconds or a timedelta"
 
 
 def run_at_problem(value: object) -> str:

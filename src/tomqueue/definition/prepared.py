@@ -8,6 +8,7 @@ from tomqueue.definition.limit import Counted, Limiting
 from tomqueue.definition.options import Options, Overrides
 from tomqueue.definition.schedule import Schedule, Tick
 from tomqueue.job import Job
+from tomqueue.payload import ReturnCodec
 
 __all__ = ["NO_OVERRIDES", "Enqueuer", "JobDefinition", "Loaded", "NamedDefinition", "Prepared"]
 
@@ -41,6 +42,8 @@ class JobDefinition(Protocol):
     options: Options
     is_async: bool
     wants_context: bool
+    result: ReturnCodec | None
+    """How what it returns is kept as a result; None where it is not."""
     place: str
     """Where it is declared, for messages: module and qualified name."""
 

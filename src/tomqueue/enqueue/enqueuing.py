@@ -8,7 +8,7 @@ from tomqueue.definition import Chain, Group, Plan, Prepared
 from tomqueue.enqueue.drafts import Drafts
 from tomqueue.enqueue.request import Request
 from tomqueue.errors import EnqueueError
-from tomqueue.job import Job
+from tomqueue.job import Job, Results
 from tomqueue.message import Outgoing
 from tomqueue.store.atomic import current_transaction
 from tomqueue.store.callers import run_in_callers, synchronous_connection
@@ -22,11 +22,16 @@ class Enqueuing:
     """What ``enqueue`` and ``aenqueue`` of every job, and those of TomQueue, come down to."""
 
     def __init__(
-        self, drafts: Drafts, stack: Callable[[], Callable[[Request], None]], store: Callable[[], SqlStore]
+        self,
+        drafts: Drafts,
+        stack: Callable[[], Callable[[Request], None]],
+        store: Callable[[], SqlStore],
+        results: Callable[[], Results],
     ) -> None:
         self._drafts = drafts
         self._stack = stack
         self._store = store
+        self._results = results
 
     def enqueue(self, prepared: Prepared) -> Job:
         """Enqueue one call, in the caller's transaction if it names one, else in that of the running atomic job."""
@@ -81,6 +86,9 @@ class Enqueuing:
             return []
         request = Request(drafts=[self._drafts.of(one) for one in prepared], connection=self._connection(caller))
         self._stack()(request)
+        for draft in request.drafts:
+            if draft.definition.result is not None and draft.job is not None and draft.job.id:
+                draft.job.with_results(self._results())  # of one that ran inline it is known already
         return request.jobs
 
     def _send_workflow(self, plan: Plan, caller: Any) -> Workflow:

@@ -1,7 +1,8 @@
 """Layer: write the rows, in the caller's transaction or in one of their own."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from tomqueue.enqueue.request import Draft, Request
 from tomqueue.errors import PayloadTooLarge
@@ -59,9 +60,16 @@ class Persist:
             delay=draft.delay,
             expires_at=expiry(draft),
             meta=draft.meta if draft.tick is None else draft.tick.within(draft.meta),
-            ties={} if draft.counted is None else {"limit_key": draft.counted.limit_key(draft.queue)},
+            ties=ties_of(draft),
             held=draft.counted is not None,
         )
+
+
+def ties_of(draft: Draft) -> Mapping[str, Any]:
+    """Return what ties a job to other rows."""
+    if draft.counted is None:
+        return draft.ties
+    return {**draft.ties, "limit_key": draft.counted.limit_key(draft.queue)}
 
 
 def expiry(draft: Draft) -> datetime | None:

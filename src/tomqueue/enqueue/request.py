@@ -1,5 +1,6 @@
 """The context that travels down the enqueue stack: one call that enqueues one job, or many."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -35,6 +36,8 @@ class Draft:
     """Where it stands in the workflow that it is a part of."""
     counted: Counted | None = None
     """The limit that it counts in, or its tenant."""
+    ties: Mapping[str, Any] = field(default_factory=dict)
+    """What ties its row to other rows, as columns of it; see NewJob."""
     job: Job | None = None
     """The enqueued job; filled by Persist."""
 

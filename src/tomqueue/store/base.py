@@ -14,6 +14,7 @@ from tomqueue.definition import Limit
 from tomqueue.job import Claimed, NewJob
 
 __all__ = [
+    "FOR_GOOD",
     "Announced",
     "Answer",
     "Delete",
@@ -24,6 +25,10 @@ __all__ = [
     "Store",
     "Want",
 ]
+
+
+FOR_GOOD = 0
+"""What ``keep_completed`` is of a job whose history is never deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +66,19 @@ class Want:
 
 @dataclass(slots=True)
 class Delete:
-    """The job succeeded, or has ``failed`` and is not kept: its row leaves the table. ``tied`` as the claim said."""
+    """The row leaves the table: its job succeeded, or ``failed`` for good and is not kept. ``tied`` as the claim said.
+
+    ``retried`` says that this was not the first attempt, so that errors of earlier ones may be kept. ``result`` is what
+    the job returned, as JSON, where somebody may ask for it; ``error`` why it failed, or why there is no result.
+    """
 
     id: int
     token: int
     tied: bool = False
+    retried: bool = False
     failed: bool = False
+    result: str | None = None
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,8 @@ from tomqueue.errors import JobNotFound, JobStateError
 from tomqueue.job import Job, State
 from tomqueue.priority import PRIORITIES
 from tomqueue.store.announcing import by_key
+from tomqueue.store.attempt_errors import AttemptError
+from tomqueue.store.checkpoints import CheckpointTable, Progress
 from tomqueue.store.editing import Edit
 from tomqueue.store.limit_table import LimitRow, LimitTable
 from tomqueue.store.limits import waits_for_limit
@@ -92,6 +94,18 @@ class Catalog:
             raise JobNotFound(f"no job has id {job_id}: it finished, was deleted, or never existed")
         return job_of(row, now)
 
+    def errors(self, job_id: int) -> list[AttemptError]:
+        """Read the errors of a job's attempts, oldest first: the latest 25, also of a job whose history is kept."""
+        return self._store.read(lambda connection: self._store.errors.of(connection, job_id))
+
+    def progress(self, ids: Collection[int]) -> dict[int, Progress]:
+        """Read how far jobs have come by their own words; only of those that said so."""
+        return CheckpointTable(self._store).progress(ids)
+
+    def checkpoint(self, job_id: int) -> str | None:
+        """Read the checkpoint of a job as JSON; None when it has none."""
+        return CheckpointTable(self._store).value(job_id)
+
     def find(self, which: Filter, *, limit: int | None = None, after: int = 0) -> Iterator[Job]:
         """Read jobs in the order of their ids, in pieces, beginning after the id ``after``."""
         found = 0
@@ -146,7 +160,7 @@ class Catalog:
 
     def delete(self, job_id: int) -> None:
         """Delete a job that does not run."""
-        if not self._delete((self._jobs.c.id == job_id) & self._unlocked()):
+        if not self._delete([job_id], (self._jobs.c.id == job_id) & self._unlocked()):
             self._refuse(job_id, "deleted")
 
     def retry_all(self, ids: Sequence[int], which: Filter | None = None) -> int:
@@ -167,7 +181,7 @@ class Catalog:
 
     def delete_all(self, ids: Sequence[int], which: Filter | None = None) -> int:
         """Delete those of ``ids`` that do not run and that ``which`` still means; return how many."""
-        return self._delete(and_(self._jobs.c.id.in_(ids), self._unlocked(), *self._conditions(which)))
+        return self._delete(ids, and_(self._jobs.c.id.in_(ids), self._unlocked(), *self._conditions(which)))
 
     def pieces(self, which: Filter) -> Iterator[list[int]]:
         """Read the ids of the jobs that are there now, in pieces to change or delete."""
@@ -371,17 +385,23 @@ class Catalog:
     def _update(self, meant: ColumnElement[bool], values: Mapping[str, Any]) -> int:
         return self._execute(meant, update(self._jobs).where(meant).values(values))
 
-    def _delete(self, meant: ColumnElement[bool]) -> int:
-        return self._execute(meant, delete(self._jobs).where(meant))
+    def _delete(self, ids: Sequence[int], meant: ColumnElement[bool]) -> int:
+        """Delete those of ``ids`` that are meant, with the errors of their attempts; return how many."""
+
+        def work(connection: Connection) -> int:
+            deleted = self._execute_in(connection, meant, delete(self._jobs).where(meant))
+            self._store.errors.forget_gone(connection, ids)
+            return deleted
+
+        return self._store.write(work)
 
     def _execute(self, meant: ColumnElement[bool], statement: Update | Delete) -> int:
         """Change the rows that are meant, and let follow what they are tied to; return how many."""
+        return self._store.write(lambda connection: self._execute_in(connection, meant, statement))
 
-        def work(connection: Connection) -> int:
-            with self._store.ties.followed(connection, meant, self._store.now()):
-                return connection.execute(statement).rowcount
-
-        return self._store.write(work)
+    def _execute_in(self, connection: Connection, meant: ColumnElement[bool], statement: Update | Delete) -> int:
+        with self._store.ties.followed(connection, meant, self._store.now()):
+            return connection.execute(statement).rowcount
 
     def _refuse(self, job_id: int, done: str) -> None:
         state = self.get(job_id).state

@@ -165,6 +165,11 @@ class BorrowedTransaction(AtomicTransaction):
         self.borrowed = connection
 
     @property
+    def keeps_others_out(self) -> bool:
+        """Whether nobody else can write: what the kit writes goes into this transaction."""
+        return False
+
+    @property
     def connection(self) -> Connection:
         """The connection of that transaction."""
         return self.borrowed

@@ -104,5 +104,6 @@ def job_of(row: Row[Any], now: datetime) -> Job:
     values["priority"] = Priority.of_rank(row.priority)
     values["suspect"] = bool(row.suspect)
     values["held"] = bool(row.held)
-    del values["tied"]
+    for column in ("tied", "result_ttl", "keep_completed"):
+        del values[column]
     return Job(state=state_of(row, now), **values)

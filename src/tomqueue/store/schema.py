@@ -18,12 +18,13 @@ from sqlalchemy import (
 
 from tomqueue.priority import PRIORITIES
 from tomqueue.store.columns import INNODB, MYSQL, Instant, identity, key, long_text
+from tomqueue.store.tables_of_kept import checkpoints_table, errors_table, history_table, results_table
 from tomqueue.store.tables_of_limits import LIMIT_KEY, limit_keys_table, limits_table
 from tomqueue.store.tables_of_workflows import steps_table, workflows_table
 
 __all__ = ["SCHEMA_VERSION", "UNANNOUNCED", "Tables", "counted_key", "tables"]
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,10 @@ class Tables:
     steps: Table
     limits: Table
     limit_keys: Table
+    results: Table
+    history: Table
+    errors: Table
+    checkpoints: Table
     version: Table
 
 
@@ -62,6 +67,10 @@ def tables(prefix: str, schema: str | None, dialect: str) -> Tables:
         steps_table(f"{prefix}_steps", metadata),
         limits_table(f"{prefix}_limits", metadata),
         limit_keys_table(f"{prefix}_limit_keys", metadata),
+        results_table(f"{prefix}_results", metadata),
+        history_table(f"{prefix}_history", metadata),
+        errors_table(f"{prefix}_errors", metadata),
+        checkpoints_table(f"{prefix}_checkpoints", metadata),
         Table(f"{prefix}_schema", metadata, Column("version", Integer, nullable=False), **INNODB),
     )
 
@@ -118,6 +127,8 @@ def job_columns() -> list[Column[Any]]:
         Column("step", Integer),
         Column("waits_for_step", Integer),
         Column("limit_key", key(LIMIT_KEY)),
+        Column("result_ttl", BigInteger),  # microseconds
+        Column("keep_completed", BigInteger),  # microseconds; 0: for good
     ]
 
 
@@ -217,3 +228,8 @@ def schedules_table(name: str, metadata: MetaData) -> Table:
         Column("seen_at", Instant, nullable=False),
         **INNODB,
     )
+
+
+def key_of_job() -> Column[Any]:
+    """Return the key of a table that has a row for each of some jobs, also when the job itself is gone."""
+    return Column("job_id", BigInteger, primary_key=True, autoincrement=False)

@@ -4,7 +4,7 @@ import time
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,9 +18,11 @@ from tomqueue.priority import PRIORITIES
 from tomqueue.settings import Settings
 from tomqueue.store import announcing, rows
 from tomqueue.store.announcing import AnnouncedRow, Place, Upcoming
+from tomqueue.store.attempt_errors import AttemptErrors, has_error
 from tomqueue.store.base import Announced, Answer, Delete, Ending, Hold, Inserted, Release, Want
 from tomqueue.store.callers_rows import CallersRows
 from tomqueue.store.commit import after_commit
+from tomqueue.store.kept import CheckpointTie, HistoryTie, ResultTie
 from tomqueue.store.limit_terms import declare
 from tomqueue.store.limits import Limits
 from tomqueue.store.liveness import LiveLocks
@@ -52,11 +54,14 @@ class SqlStore(Transactions):
         preparer = engine.dialect.identifier_preparer
         self.jobs = preparer.format_table(self.tables.jobs)
         self.queues = preparer.format_table(self.tables.queues)
+        self.errors = AttemptErrors(self.tables, preparer.format_table)
         window, has_broker = settings.fair_window, bool(settings.broker_url)
         self.limits = Limits(self.tables, self._clock, window=window, has_broker=has_broker)
         self.ties = Ties(self.tables.jobs, [])
         self.ties.add(WorkflowTie(self.tables, self.ties))
         self.ties.add(self.limits)
+        for kept in (ResultTie, HistoryTie, CheckpointTie):
+            self.ties.add(kept(self.tables))
         self._known_queues: set[str] = set()
         self._known_limits: set[Limit] = set()
         self._callers_rows = CallersRows(self.tables.jobs, self._clock, self._later)
@@ -94,6 +99,14 @@ class SqlStore(Transactions):
     @abstractmethod
     def _release(self, link: Any, release: Release) -> bool:
         """Let one row go, unless it is cancelled; say whether the token held it."""
+
+    @abstractmethod
+    def _keep_error(self, link: Any, release: Release) -> None:
+        """Write down the error of the attempt that a Release ends, if its token holds the row."""
+
+    @abstractmethod
+    def _forget_errors(self, link: Any, ids: Sequence[int]) -> None:
+        """Delete the errors of jobs that are gone."""
 
     @abstractmethod
     def _fail_cancelled(self, link: Any, release: Release) -> bool:
@@ -337,12 +350,17 @@ class SqlStore(Transactions):
         if not endings:
             return []
         by_token: defaultdict[int, list[int]] = defaultdict(list)
+        retried: list[int] = []
         for ending in endings:
             if isinstance(ending, Delete):
                 by_token[ending.token].append(ending.id)
+                if ending.retried:
+                    retried.append(ending.id)
         deleted: set[int] = set()
         for token, ids in by_token.items():
             deleted |= self._delete(link, token, sorted(ids))
+        if gone := sorted(deleted.intersection(retried)):
+            self._forget_errors(link, gone)
         return [
             Hold(ending.id in deleted) if isinstance(ending, Delete) else self._let_go(link, ending)
             for ending in endings
@@ -352,21 +370,28 @@ class SqlStore(Transactions):
         """Finish rows, and let follow what they are tied to. Tied ones are locked then: they leave together."""
         jobs, now = self.tables.jobs, self.now()
         tied = [ending for ending in endings if ending.tied]
-        if not tied:
-            return [rows.finish(connection, jobs, ending, now) for ending in endings]
-        deletes = [ending for ending in tied if isinstance(ending, Delete)]
-        succeeded = {ending.id for ending in deletes if not ending.failed}
-        with self.ties.followed(connection, rows.all_held_by(jobs, tied), now, succeeded=succeeded) as ours:
-            gone = {row.id for row in ours}.intersection(ending.id for ending in deletes)
+        deletes = {ending.id for ending in tied if isinstance(ending, Delete)}
+        self.errors.keep_those_of(connection, endings, now)
+        with (
+            self.ties.followed(connection, rows.all_held_by(jobs, tied), now, endings=tied)
+            if tied
+            else nullcontext(()) as ours
+        ):
+            gone = {row.id for row in ours} & deletes
             rows.delete(connection, jobs, gone)
-            return [
-                Hold(ending.id in gone)
-                if ending.tied and isinstance(ending, Delete)
-                else rows.finish(connection, jobs, ending, now)
+            held = [
+                Hold(ending.id in gone) if ending.id in deletes else rows.finish(connection, jobs, ending, now)
                 for ending in endings
             ]
+        ended = zip(endings, held, strict=True)
+        self.errors.forget_gone(
+            connection, [end.id for end, hold in ended if hold and isinstance(end, Delete) and end.retried]
+        )
+        return held
 
     def _let_go(self, link: Any, release: Release) -> Hold:
+        if has_error(release):
+            self._keep_error(link, release)
         # in this order: who cancels a row in between finds one that waits again
         if self._release(link, release):
             return Hold.OURS

@@ -16,6 +16,7 @@ from tomqueue.job import Claimed, NewJob
 from tomqueue.priority import PRIORITIES
 from tomqueue.settings import Settings
 from tomqueue.store.announcing import Upcoming
+from tomqueue.store.attempt_errors import REPLACE, values_of
 from tomqueue.store.base import Answer, Inserted, Release, Want
 from tomqueue.store.columns import from_micros, to_micros
 from tomqueue.store.commit import after_commit
@@ -250,6 +251,13 @@ class SqliteStore(SqlStore):
             ),
         )
         return changed.rowcount == 1
+
+    def _keep_error(self, link: sqlite3.Connection, release: Release) -> None:
+        statement = self.errors.statement(str(now_micros()), "?", REPLACE)
+        link.execute(statement, values_of(release))
+
+    def _forget_errors(self, link: sqlite3.Connection, ids: Sequence[int]) -> None:
+        link.execute(f"DELETE FROM {self.errors.name} WHERE job_id IN ({marks(ids)})", tuple(ids))
 
     def _fail_cancelled(self, link: sqlite3.Connection, release: Release) -> bool:
         statement = fail_cancelled(self.jobs, str(now_micros()), "?")

@@ -5,7 +5,7 @@ know only whether a row is tied at all, and leave those that are to SQLAlchemy.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Table, select
 
 from tomqueue.job import NewJob
 from tomqueue.store.announcing import by_key
+from tomqueue.store.base import Delete, Ending
 from tomqueue.store.commit import after_commit
 
 __all__ = ["Change", "Tie", "Ties"]
@@ -24,12 +25,17 @@ __all__ = ["Change", "Tie", "Ties"]
 class Change:
     """A tied row before and after a statement; ``after`` None: it has left the table.
 
-    ``succeeded`` says whether it left because its job has succeeded; else a person has deleted it, or a setting.
+    ``ending`` is what the row's own worker said of it; None where somebody else changed it.
     """
 
     before: Row[Any]
     after: Row[Any] | None
-    succeeded: bool = False
+    ending: Ending | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the row has left because its job has succeeded; else a person has deleted it, or a setting."""
+        return self.after is None and isinstance(self.ending, Delete) and not self.ending.failed
 
 
 class Tie(ABC):
@@ -73,13 +79,13 @@ class Ties:
         meant: ColumnElement[bool],
         now: datetime,
         *,
-        succeeded: Collection[int] = (),
+        endings: Sequence[Ending] = (),
         by: Tie | None = None,
     ) -> Iterator[Sequence[Row[Any]]]:
         """Follow what happens within to the rows that are ``meant``; they are locked before, in the order of ids.
 
-        Gives the tied ones among them. Jobs with an id in ``succeeded`` are deleted because they have succeeded. A
-        Tie that changes rows itself says so (``by``): it is not told of its own change, and the others are.
+        Gives the tied ones among them. ``endings`` are what their own worker says of them. A Tie that changes rows
+        itself says so (``by``): it is not told of its own change, and the others are.
         """
         ties = [tie for tie in self._ties if tie is not by]
         if not ties and by is not None:
@@ -91,7 +97,8 @@ class Ties:
         yield before
         if before:
             after = self._again(connection, [row.id for row in before])
-            changes = [change_of(row, after.get(row.id), succeeded) for row in before]
+            said = {ending.id: ending for ending in endings}
+            changes = [Change(row, after.get(row.id), said.get(row.id)) for row in before]
             for tie in ties:
                 tie.follow(connection, changes, now)
 
@@ -107,8 +114,3 @@ class Ties:
     def _again(self, connection: Connection, ids: Sequence[int]) -> dict[int, Row[Any]]:
         found = connection.execute(by_key(select(self._jobs).where(self._jobs.c.id.in_(ids)), self._jobs))
         return {row.id: row for row in found}
-
-
-def change_of(before: Row[Any], after: Row[Any] | None, succeeded: Collection[int]) -> Change:
-    """Return the change of a row whose job, if it is gone and one of those, has succeeded."""
-    return Change(before, after, after is None and before.id in succeeded)

@@ -15,6 +15,7 @@ from tomqueue.worker.cancels import Cancels
 from tomqueue.worker.claims import Claims
 from tomqueue.worker.clock import DatabaseClock
 from tomqueue.worker.intake import Intake
+from tomqueue.worker.pruner import Pruner
 from tomqueue.worker.queues import Queues
 from tomqueue.worker.slot import Slot
 from tomqueue.worker.watchdog import Watchdog
@@ -40,6 +41,8 @@ COLUMNS = {"job.finished": "finished", "job.retried": "retried", "job.failed": "
 class Housekeeper:
     """Flushes endings, gives back what lies too long, interrupts what is to end, keeps counters and the clock.
 
+    It also writes the progress of jobs, and deletes what is kept for a while only.
+
     ``orphaned`` says whether the supervisor is gone; ``drain`` lets no further job start (it is called again and
     again once the board says so); ``die`` ends the process at once.
     """
@@ -56,6 +59,8 @@ class Housekeeper:
         board: Board,
         batch: BatchSize,
         watchdog: Watchdog | None,
+        write_progress: Callable[[], None],
+        pruner: Pruner,
         every: float,
         report: Callable[[BaseException], None],
         orphaned: Callable[[], bool],
@@ -73,6 +78,8 @@ class Housekeeper:
         self._batch = batch
         self._watchdog = watchdog
         self._every = every
+        self._write_progress = write_progress
+        self._pruner = pruner
         self._orphaned = orphaned
         self._drain = drain
         self._die = die
@@ -127,6 +134,8 @@ class Housekeeper:
         self._claims.resolve_doubts()
         self._cancels.look()
         self._queues.refresh()
+        self._write_progress()
+        self._pruner.step()
         if boot_time() - self._seldom_at > self._every:
             self._seldom_at = boot_time()
             self._clock.refresh()
