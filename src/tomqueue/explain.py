@@ -7,11 +7,14 @@ from datetime import datetime
 from tomqueue.definition import Registry
 from tomqueue.errors import UnknownJob
 from tomqueue.job import Job, State
+from tomqueue.priority import PRIORITIES, Priority
 from tomqueue.store.catalog import Catalog
 from tomqueue.store.leases import WorkerRow
-from tomqueue.times import age, when
+from tomqueue.store.limit_table import LimitRow
+from tomqueue.store.workflows import Awaited
+from tomqueue.times import age, pace, when
 
-__all__ = ["Explanation", "Finding", "Scene", "explain", "is_alive", "serves"]
+__all__ = ["Explanation", "Finding", "Scene", "bounds_of", "explain", "is_alive", "serves", "takes"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +46,10 @@ class Scene:
     registry: Registry | None
     key_holder: int | None
     """Another job that holds its unique key."""
+    awaited: Awaited | None
+    """What it waits for in its workflow."""
+    limit: LimitRow | None = None
+    """The limit that the job waits for."""
 
 
 def explain(
@@ -58,6 +65,8 @@ def explain(
         ahead=catalog.ahead(job) if job.state is State.READY else 0,
         registry=registry,
         key_holder=catalog.key_holder(job),
+        awaited=catalog.workflows.awaited_by(job) if job.state is State.HELD else None,
+        limit=catalog.limit_of(job) if job.state is State.HELD else None,
     )
     findings = [finding for rule in RULES if (finding := rule(scene)) is not None]
     return Explanation(job=job, findings=findings or [NOTHING])
@@ -71,6 +80,19 @@ def is_alive(worker: WorkerRow, now: datetime) -> bool:
 def serves(worker: WorkerRow, queue: str) -> bool:
     """Say whether a worker takes jobs of ``queue`` (``*``: of every queue)."""
     return worker.queues == "*" or queue in worker.queues.split(",")
+
+
+def takes(worker: WorkerRow, rank: int) -> bool:
+    """Say whether a worker takes jobs of the priority of this rank."""
+    return worker.first_rank <= rank <= worker.last_rank
+
+
+def bounds_of(worker: WorkerRow) -> str:
+    """Return which priorities a worker takes; empty for all."""
+    if takes(worker, PRIORITIES.start) and takes(worker, PRIORITIES[-1]):
+        return ""
+    most, least = Priority.of_rank(worker.first_rank), Priority.of_rank(worker.last_rank)
+    return f"{most} only" if most is least else f"{most} to {least} only"
 
 
 # The rules, in the order of their findings --------------------------------------------------------------
@@ -123,7 +145,42 @@ def held(scene: Scene) -> Finding | None:
     """Tell of a job that waits for a limit or for another job."""
     if scene.job.state is not State.HELD:
         return None
+    if scene.awaited is not None:
+        return waits_for(scene.job, scene.awaited)
+    if scene.limit is not None:
+        return held_by(scene, scene.limit)
     return Finding(code="held", text="it is held: it waits for a limit or for another job")
+
+
+def waits_for(job: Job, awaited: Awaited) -> Finding:
+    """Tell which jobs of its workflow go first."""
+    named = [f"job {one.id} {one.name} ({one.state})" for one in awaited.jobs]
+    if (more := awaited.pending + awaited.failed - len(named)) > 0:
+        named.append(f"{more:,} more")
+    failed = next((one.id for one in awaited.jobs if one.state is State.FAILED), None)
+    return Finding(
+        code="waits_for_jobs",
+        text=f"it waits for its turn in workflow {job.workflow}, after {', '.join(named) or 'what is gone'}",
+        cure=None if failed is None else f"mend the cause, then `tomqueue jobs retry {failed}`",
+    )
+
+
+def held_by(scene: Scene, limit: LimitRow) -> Finding:
+    """Tell what a job that a limit holds waits for: its time, or its turn."""
+    job = scene.job
+    name = f"the limit {limit.name}" if not limit.is_fair else f"its turn in queue {job.queue}"
+    if limit.key is not None:
+        name += f", {'tenant' if limit.is_fair else 'key'} {limit.key}"
+    if limit.concurrency is not None:
+        name += f", {limit.concurrency:,} at once"
+    if limit.every is not None:
+        name += f", {pace(limit.every)}"
+    if job.run_at > scene.now:
+        text = f"its time has not come: it is due at {when(job.run_at, scene.now)}, and then waits for {name}"
+        return Finding(code="held", text=text, cure=f"to have it due now: `tomqueue jobs retry {job.id}`")
+    numbers = f"{limit.running:,} run, {limit.let_in:,} may start, {limit.waiting:,} wait"
+    cure = None if limit.is_fair else f"`tomqueue limits set {limit.name} …` lets more in"
+    return Finding(code="held", text=f"it waits for {name}: {numbers}", cure=cure)
 
 
 def parked(scene: Scene) -> Finding | None:
@@ -204,15 +261,31 @@ def paused(scene: Scene) -> Finding | None:
 
 def unserved(scene: Scene) -> Finding | None:
     """Tell that no worker is there for it."""
-    queue = scene.job.queue
-    if not waits(scene.job) or any(is_alive(one, scene.now) and serves(one, queue) for one in scene.workers):
+    job, alive = scene.job, [one for one in scene.workers if is_alive(one, scene.now)]
+    serving = [one for one in alive if serves(one, job.queue)]
+    if not waits(job) or any(takes(one, job.priority.rank) for one in serving):
         return None
-    alive = sum(is_alive(one, scene.now) for one in scene.workers)
-    others = f" ({number(alive, 'worker')} of other queues)" if alive else ""
+    if serving:
+        return outside(job, serving)
+    others = f" ({number(len(alive), 'worker')} of other queues)" if alive else ""
     return Finding(
         code="no_worker",
-        text=f"no live worker serves queue {queue}{others}",
-        cure=f"start one: `tomqueue run --queues {queue}`",
+        text=f"no live worker serves queue {job.queue}{others}",
+        cure=f"start one: `tomqueue run --queues {job.queue}`",
+    )
+
+
+def outside(job: Job, serving: Sequence[WorkerRow]) -> Finding:
+    """Tell that the workers of a job's queue do not take its priority."""
+    taken = ", ".join(sorted({bounds_of(one) for one in serving}))
+    served = [rank for rank in PRIORITIES if any(takes(one, rank) for one in serving)]
+    nearest = min(served, key=lambda rank: abs(rank - job.priority.rank))
+    return Finding(
+        code="no_worker_of_priority",
+        text=f"no live worker of queue {job.queue} takes priority {job.priority} "
+        f"({number(len(serving), 'worker')}: {taken})",
+        cure=f"start one: `tomqueue run --queues {job.queue} --min-priority {job.priority}`, or "
+        f"`tomqueue jobs reprioritise {job.id} --to {Priority.of_rank(nearest)}`",
     )
 
 

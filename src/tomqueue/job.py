@@ -1,15 +1,15 @@
 """A job: the row, and the state that is derived from it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import blake2b
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import msgspec
 
-from tomqueue.errors import JobStateError
+from tomqueue.errors import JobStateError, ResultNotKept
 from tomqueue.priority import Priority
 
 __all__ = ["FINISH", "START", "Claimed", "Job", "NewJob", "State", "Unique", "checksum_of", "lock_of"]
@@ -36,10 +36,20 @@ START, FINISH = "start", "finish"
 """Until when a job holds its unique key: until a worker takes it, or until it has ended."""
 
 
-class Bound:
-    """What a job can do that was read by ``tq.jobs``, and what its enqueue found; no fields of it."""
+class Results(Protocol):
+    """Where a job's result is asked for."""
 
-    __slots__ = ("_existing", "_publish")
+    def get(self, job_id: int, timeout: float | timedelta | None = None) -> Any:
+        """Wait for the end of a job and return what it returned."""
+
+    async def aget(self, job_id: int, timeout: float | timedelta | None = None) -> Any:  # noqa: ASYNC109 - as get
+        """Wait in asynchronous code."""
+
+
+class Bound:
+    """What a job that was read by ``tq.jobs``, or enqueued, can do, and what its enqueue found; no fields of it."""
+
+    __slots__ = ("_existing", "_publish", "_results")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +88,15 @@ class Job(Bound):
     """From when on it holds the key no longer, whatever it does meanwhile."""
     unique_held: bool = False
     """Whether it holds the key now."""
+    limit_key: str | None = None
+    """The limit that it counts in, or its tenant's share of a queue: its name, and after a colon its key there."""
     meta: str | None = field(default=None, repr=False)
+    workflow: int | None = None
+    """The workflow that it is a part of."""
+    step: int | None = None
+    """The step of that workflow that its end counts in."""
+    waits_for_step: int | None = None
+    """The step whose turn it waits for."""
 
     @property
     def is_existing(self) -> bool:
@@ -103,9 +121,35 @@ class Job(Bound):
             raise JobStateError(f"job {self.id} was not read by tq.jobs: use tq.jobs.publish({self.id})")
         publish(self.id)
 
-    def bound(self, publish: Callable[[int], None]) -> Self:
-        """Let ``publish()`` of this job do so; return it."""
+    def result(self, timeout: float | timedelta | None = None) -> Any:
+        """Wait until the job has ended and return what it returned; of a job with a ``result_ttl``.
+
+        Raises ResultTimeout after ``timeout`` (seconds or timedelta; None waits as long as it takes), JobFailed when it
+        failed for good, was cancelled or deleted, ResultNotKept, and JobNotFound once its ``result_ttl`` is over.
+        """
+        return self._result_source().get(self.id, timeout)
+
+    async def aresult(self, timeout: float | timedelta | None = None) -> Any:  # noqa: ASYNC109 - as result
+        """Wait in asynchronous code; see ``result``."""
+        return await self._result_source().aget(self.id, timeout)
+
+    def _result_source(self) -> Results:
+        results: Results | None = getattr(self, "_results", None)
+        if results is None:
+            raise ResultNotKept(
+                f"job {self.id} {self.name} keeps no result: declare it with @tq.job(result_ttl=…); "
+                f"of one that does and that neither tq.jobs nor an enqueue returned: tq.results.get({self.id})"
+            )
+        return results
+
+    def bound(self, publish: Callable[[int], None], results: Results) -> Self:
+        """Let ``publish()`` and ``result()`` of this job do so; return it."""
         object.__setattr__(self, "_publish", publish)
+        return self.with_results(results)
+
+    def with_results(self, results: Results) -> Self:
+        """Let ``result()`` of this job ask there; return it."""
+        object.__setattr__(self, "_results", results)
         return self
 
     def as_existing(self) -> Self:
@@ -144,6 +188,10 @@ class NewJob:
     expires_at: datetime | None = None
     meta: str | None = None
     unique: Unique | None = None
+    ties: Mapping[str, Any] = field(default_factory=dict)
+    """What ties it to other rows, as columns of its own row: a limit, a workflow. A job with any is *tied*."""
+    held: bool = False
+    """Whether it waits for what it is tied to: it is not announced before that lets it go."""
 
 
 @dataclass(slots=True)
@@ -166,6 +214,7 @@ class Claimed:
     parks: int
     suspect: bool
     meta: str | None
+    tied: bool
     token: int
     unique_key: str | None = None
 

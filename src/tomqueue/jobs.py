@@ -5,9 +5,11 @@ from datetime import datetime, timedelta
 
 from tomqueue.errors import EnqueueError, SettingsError
 from tomqueue.events import Events
-from tomqueue.job import Job, State
+from tomqueue.job import Job, Results, State
 from tomqueue.priority import Priority
+from tomqueue.store.attempt_errors import AttemptError
 from tomqueue.store.catalog import Catalog, Filter
+from tomqueue.store.checkpoints import Progress
 from tomqueue.store.editing import Move, Reprioritise, Reschedule
 from tomqueue.transport.republisher import DEFAULT_RATE, Republisher
 
@@ -24,15 +26,17 @@ class Jobs:
         *,
         events: Events,
         priority_of: Callable[[Priority | str | int], Priority],
+        results: Results,
     ) -> None:
         self._catalog = catalog
         self._republisher = republisher
         self._events = events
         self._priority_of = priority_of
+        self._results = results
 
     def get(self, job_id: int) -> Job:
         """Return a job; raises JobNotFound."""
-        return self._catalog().get(job_id).bound(self.publish)
+        return self._catalog().get(job_id).bound(self.publish, self._results)
 
     def list(
         self,
@@ -48,7 +52,15 @@ class Jobs:
         """Return jobs in the order of their ids, at most ``limit`` (None: all), beginning after the id ``after``."""
         wanted = None if state is None else State(state)
         which = Filter(state=wanted, queue=queue, name=name, unique_key=unique_key, older_than=older_than)
-        return [job.bound(self.publish) for job in self._catalog().find(which, limit=limit, after=after)]
+        return [job.bound(self.publish, self._results) for job in self._catalog().find(which, limit=limit, after=after)]
+
+    def errors(self, job_id: int) -> Sequence[AttemptError]:
+        """Return the errors of a job's attempts, oldest first: the latest 25."""
+        return self._catalog().errors(job_id)
+
+    def progress(self, job_id: int) -> Progress | None:
+        """Return how far a job has come by its own words (``ctx.progress``); None if it said nothing."""
+        return self._catalog().progress([job_id]).get(job_id)
 
     def count(self, *, state: State | str | None = None, queue: str | None = None, name: str | None = None) -> int:
         """Return how many jobs there are."""
@@ -59,7 +71,7 @@ class Jobs:
 
         So it does for a failed job whose unique key another one holds by now.
         """
-        return self._catalog().retry(job_id).bound(self.publish)
+        return self._catalog().retry(job_id).bound(self.publish, self._results)
 
     def cancel(self, job_id: int) -> Job:
         """Take a waiting job out of its queue, or stop one that runs; it is kept as failed and can be retried.
@@ -71,7 +83,7 @@ class Jobs:
         job = self._catalog().cancel(job_id)
         if job.state is State.FAILED:
             self._events.emit("job.cancelled", job=job)
-        return job.bound(self.publish)
+        return job.bound(self.publish, self._results)
 
     def reprioritise(self, job_id: int, priority: Priority | str | int) -> Job:
         """Give a job that does not run another priority. It counts within a second.
@@ -82,21 +94,22 @@ class Jobs:
             edit = Reprioritise(self._priority_of(priority))
         except EnqueueError as error:
             raise SettingsError(str(error)) from error
-        return self._catalog().edit(job_id, edit).bound(self.publish)
+        return self._catalog().edit(job_id, edit).bound(self.publish, self._results)
 
     def reschedule(self, job_id: int, *, run_at: datetime | None = None, delay: float | timedelta | None = None) -> Job:
         """Give a waiting job another time, and take away its expiry: ``run_at`` with a zone, or ``delay`` from now.
 
         Raises JobNotFound, JobStateError when the job runs or has failed, SettingsError for a time that cannot be.
         """
-        return self._catalog().edit(job_id, Reschedule(run_at=run_at, delay=delay)).bound(self.publish)
+        edit = Reschedule(run_at=run_at, delay=delay)
+        return self._catalog().edit(job_id, edit).bound(self.publish, self._results)
 
     def move(self, job_id: int, queue: str) -> Job:
         """Put a job that does not run into another queue, which becomes known by it. It counts within a second.
 
         Raises JobNotFound, JobStateError while the job runs, SettingsError for a name that no queue can have.
         """
-        return self._catalog().edit(job_id, Move(queue)).bound(self.publish)
+        return self._catalog().edit(job_id, Move(queue)).bound(self.publish, self._results)
 
     def delete(self, job_id: int) -> None:
         """Delete a job that does not run."""

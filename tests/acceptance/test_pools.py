@@ -37,6 +37,12 @@ def test_only_some_priorities_are_served(site: Site) -> None:
     site.run("workoff", "-p", "1", "--min-priority", "low", "--max-priority", "normal")
     assert [line.split()[0] for line in site.lines()] == ["normal", "low"]
     site.run("workoff", "-p", "1", "--min-priority", "normal")
+    with site.started("run", "-p", "1", "--min-priority", "normal") as running:
+        wait_until(lambda: len(json.loads(site.run("workers", "--json").stdout)) == 1, "a worker's lease")
+        told = "no live worker of queue default takes priority bulk (1 worker: high to normal only)"
+        assert told in site.run("explain", "4").stdout
+        running.send(signal.SIGTERM)
+        assert running.wait() == 0
     site.run("workoff", "-p", "1", "--max-priority", "bulk")
     assert [line.split()[0] for line in site.lines()] == ["normal", "low", "high", "bulk"]
 

@@ -52,6 +52,7 @@ def test_a_claim_returns_the_row_and_marks_it(store: SqlStore) -> None:
         parks=0,
         suspect=False,
         meta="{}",
+        tied=False,
         token=2**63 - 1,
     )
     found = row(store, inserted.id)

@@ -26,6 +26,8 @@ def lease(store: SqlStore, worker: int = WORKER, supervisor: int = 5, seconds: f
         slots=4,
         started_at=now,
         expires_at=now + timedelta(seconds=seconds),
+        first_rank=1,
+        last_rank=2,
     )
 
 

@@ -1,30 +1,63 @@
 """Conformance of migrations: tables that an older version made become those of this one, with their rows."""
 
 import pytest
-from sqlalchemy import inspect, text
+from sqlalchemy import bindparam, inspect, text
 
 from tests.conformance.jobs import insert, new, take, want
 from tomqueue.errors import SchemaError
 from tomqueue.job import State, Unique
+from tomqueue.priority import PRIORITIES
 from tomqueue.store.catalog import Catalog
+from tomqueue.store.columns import Instant
+from tomqueue.store.leases import Leases
 from tomqueue.store.migrate import check_schema, installed_version, migrate
 from tomqueue.store.schema import SCHEMA_VERSION
 from tomqueue.store.sql import SqlStore
 
+ADDED = {
+    "jobs": (
+        "cancelled_at",
+        "tied",
+        "workflow",
+        "step",
+        "waits_for_step",
+        "counted_key",
+        "limit_key",
+        "result_ttl",
+        "keep_completed",
+        "unique_until",
+        "unique_expires_at",
+        "unique_lock",
+    ),
+    "workers": ("first_rank", "last_rank"),
+}
+"""Columns that tables of version 1 did not have."""
+ADDED_TABLES = ("workflows", "steps", "limits", "limit_keys", "results", "history", "errors", "checkpoints")
+
 
 def make_first_version(store: SqlStore, version: int = 1) -> None:
     """Turn fresh tables into those of version 1."""
-    of_table = f" ON {store.jobs}" if store.engine.dialect.name in {"mysql", "mariadb"} else ""
+    jobs = store.tables.jobs
+    added = [index for index in jobs.indexes if str(index.name).endswith(("_limited", "_unique"))]
     with store.writing() as connection:
-        connection.execute(text(f"DROP INDEX tomqueue_jobs_unique{of_table}"))
-        for column in ("cancelled_at", "unique_until", "unique_expires_at", "unique_lock"):
-            connection.execute(text(f"ALTER TABLE {store.jobs} DROP COLUMN {column}"))
+        for index in added:
+            index.drop(connection)
+        for table, columns in ADDED.items():
+            for column in set(columns).intersection(jobs.c.keys() if table == "jobs" else columns):
+                connection.execute(text(f"ALTER TABLE tomqueue_{table} DROP COLUMN {column}"))
+        for name in ADDED_TABLES:
+            connection.execute(text(f"DROP TABLE tomqueue_{name}"))
         connection.execute(store.tables.version.update().values(version=version))
 
 
 def shape(store: SqlStore) -> dict[str, str]:
-    """Return the columns of the jobs and their types."""
-    return {column["name"]: str(column["type"]) for column in inspect(store.engine).get_columns("tomqueue_jobs")}
+    """Return the columns of every table and their types."""
+    found = inspect(store.engine)
+    return {
+        f"{table}.{column['name']}": str(column["type"])
+        for table in found.get_table_names()
+        for column in found.get_columns(table)
+    }
 
 
 def test_the_first_version_is_brought_up_to_date(store: SqlStore, catalog: Catalog) -> None:
@@ -46,6 +79,21 @@ def test_the_first_version_is_brought_up_to_date(store: SqlStore, catalog: Catal
     assert {index["name"]: index["unique"] for index in indexes}["tomqueue_jobs_unique"]
     first, second = (store.insert([new(unique=Unique("k"))])[0] for _ in range(2))
     assert second.id == first.id
+
+
+def test_a_worker_of_an_older_version_serves_all_priorities(store: SqlStore) -> None:
+    """Its lease does not say."""
+    make_first_version(store)
+    now = store.now()
+    with store.writing() as connection:
+        words = "id, name, supervisor, kind, queues, slots, started_at, expires_at"
+        statement = (
+            f"INSERT INTO {store.tables.workers.name} ({words}) VALUES (1, 'old', 2, 'worker', '*', 1, :now, :now)"
+        )
+        connection.execute(text(statement).bindparams(bindparam("now", now, type_=Instant)))
+    migrate(store.engine, store.tables)
+    (old,) = Leases(store).all()
+    assert (old.first_rank, old.last_rank) == (PRIORITIES.start, PRIORITIES[-1])
 
 
 def test_an_interrupted_upgrade_goes_on(store: SqlStore) -> None:

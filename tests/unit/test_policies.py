@@ -8,12 +8,13 @@ import pytest
 
 from tomqueue.definition import Loaded, Options
 from tomqueue.job import Claimed
+from tomqueue.payload import ReturnCodec
 from tomqueue.settings import Settings
 from tomqueue.worker.finish import Policy
 from tomqueue.worker.policies import Policies, backoff_of
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
-JOB = Claimed(7, "default", 1, "job", "{}", 1, None, NOW, NOW, None, 0, suspect=False, meta=None, token=1)
+JOB = Claimed(7, "default", 1, "job", "{}", 1, None, NOW, NOW, None, 0, suspect=False, meta=None, tied=False, token=1)
 
 
 class Declared:
@@ -21,6 +22,7 @@ class Declared:
 
     name = place = "job"
     is_async = wants_context = False
+    result: ReturnCodec | None = None
 
     def __init__(self, **options: Any) -> None:
         self.options = Options(**options)

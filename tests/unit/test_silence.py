@@ -43,17 +43,17 @@ def test_a_message_ends_the_silence_of_its_queue() -> None:
     silence.listen(QUIET, NOBODY)
     silence.heard(A, QUIET)
     assert silence.empty_at() == {B: QUIET}
-    silence.listen(QUIET + 1, NOBODY)
-    assert silence.empty_at() == {B: QUIET + 1}
+    silence.listen(QUIET * 1.5, NOBODY)
+    assert silence.empty_at() == {B: QUIET * 1.5}
 
 
 def test_who_holds_all_that_he_may_hears_nothing() -> None:
     """A queue that gives us no more because of the prefetch is not silent, nor just after."""
     silence = begun(A, B)
     silence.listen(QUIET, NOBODY)
-    silence.listen(QUIET + 1, {A})
-    silence.listen(QUIET + 2, NOBODY)
-    assert silence.empty_at() == {B: QUIET + 2}
+    silence.listen(QUIET * 1.5, {A})
+    silence.listen(QUIET * 2, NOBODY)
+    assert silence.empty_at() == {B: QUIET * 2}
 
 
 def test_who_listens_for_moments_only_hears_enough() -> None:

@@ -21,7 +21,9 @@ NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 def claimed(number: int) -> Claimed:
     """Return a claimed row."""
-    return Claimed(number, "default", 1, "job", "{}", 1, None, NOW, NOW, None, 0, suspect=False, meta=None, token=1)
+    return Claimed(
+        number, "default", 1, "job", "{}", 1, None, NOW, NOW, None, 0, suspect=False, meta=None, tied=False, token=1
+    )
 
 
 @pytest.fixture

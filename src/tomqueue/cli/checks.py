@@ -1,13 +1,17 @@
 """What ``tomqueue check`` looks at, and the bounds that the settings promise."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from tomqueue.cli.target import Target
 from tomqueue.errors import SchemaError, StoreError
-from tomqueue.explain import is_alive, serves
+from tomqueue.explain import is_alive, serves, takes
+from tomqueue.priority import Priority, nearest_rank
 from tomqueue.settings import Settings
+from tomqueue.store.catalog import Catalog
+from tomqueue.store.leases import WorkerRow
 from tomqueue.times import span
 
 __all__ = ["Bound", "Check", "bounds", "checks"]
@@ -75,15 +79,25 @@ def waiting(target: Target, limit: float) -> tuple[bool, str]:
 
 
 def workers(target: Target, _limit: float) -> tuple[bool, str]:
-    """See whether every queue with ready jobs is served, unless it is paused."""
+    """See whether every queue and priority with ready jobs is served, unless the queue is paused."""
     now = target.store.now()
     alive = [worker for worker in target.leases.all() if is_alive(worker, now)]
-    ready = target.catalog.ready_counts()
-    unserved = sorted(queue for queue in ready if not any(serves(worker, queue) for worker in alive))
+    unserved = unserved_by(alive, target.catalog)
     if unserved:
-        queues = ", ".join(f"{queue} ({ready[queue]:,} ready)" for queue in unserved)
+        queues = ", ".join(f"{what} ({count:,} ready)" for what, count in sorted(unserved.items()))
         return False, f"no live worker serves {queues}: start one with `tomqueue run`"
     return True, f"{len(alive)} live; every queue with ready jobs is served"
+
+
+def unserved_by(alive: Sequence[WorkerRow], catalog: Catalog) -> Counter[str]:
+    """Count the ready jobs that nobody serves: by queue, or by its priorities where it is served for others."""
+    paused = catalog.queue_states()
+    found: Counter[str] = Counter()
+    for (queue, stored), count in catalog.ready_by_priority().items():
+        rank, serving = nearest_rank(stored), [worker for worker in alive if serves(worker, queue)]
+        if not paused.get(queue) and not any(takes(worker, rank) for worker in serving):
+            found[f"{Priority.of_rank(rank)} jobs of {queue}" if serving else queue] += count
+    return found
 
 
 def bounds(settings: Settings, dialect: str) -> list[Bound]:

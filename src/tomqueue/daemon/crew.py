@@ -168,6 +168,7 @@ class Crew:
             id=child.worker, name=name, supervisor=self._supervisor,
             kind=place.kind.value, queues=(",".join(options.queues) or "*") if works else "",
             slots=options.threads * works, started_at=now, expires_at=now,
+            first_rank=options.first_rank, last_rank=options.last_rank,
         )  # fmt: skip
 
     def _empty(self, place: Place, child: ChildProcess) -> None:

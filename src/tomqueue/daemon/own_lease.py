@@ -79,7 +79,8 @@ class OwnLease:
         row = WorkerRow(
             id=self.worker, name=f"host:{socket.gethostname()} pid:{os.getpid()} (in process)",
             supervisor=self.supervisor, kind="worker", queues=",".join(self.options.queues) or "*",
-            slots=self.options.threads, started_at=now, expires_at=now + timedelta(seconds=lease),
+            slots=self.options.threads, first_rank=self.options.first_rank, last_rank=self.options.last_rank,
+            started_at=now, expires_at=now + timedelta(seconds=lease),
         )  # fmt: skip
         self.leases.register(row)
         self.board.lease_until = trusted_until(began, lease, timed=timed)

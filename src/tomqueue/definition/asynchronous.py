@@ -50,6 +50,8 @@ class AsynchronousOptions(TypedDict, total=False):
     unique: Rule | None
     unique_until: str | None
     unique_for: float | timedelta | None
+    result_ttl: float | timedelta | None
+    keep_completed: bool | float | timedelta | None
 
 
 class Delays(Protocol):

@@ -7,7 +7,8 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from tomqueue.definition.inspection import colour_of, name_of, place_of, wants_context
+from tomqueue.definition.inspection import colour_of, name_of, place_of, result_of, wants_context
+from tomqueue.definition.limit import limiting_of
 from tomqueue.definition.options import Options, Overrides, checked_name
 from tomqueue.definition.prepared import NO_OVERRIDES, Loaded, Prepared
 from tomqueue.definition.schedule import check_needs_nothing, schedule_of
@@ -52,11 +53,13 @@ class ClassDefinition(Generic[T]):
         self._work = work_of(self.name, job_class)
         work = getattr(job_class, self._work)
         self.is_async = colour_of(self.name, work, options)
+        self.result = result_of(self.name, work, options)
         self.wants_context = wants_context(work, context_type, skip_self=True)
         check_work(self.name, work, given=2 if self.wants_context else 1)
         check_hooks(self.name, job_class)
         self._codec = InstanceCodec.of_class(job_class, self.name)
         check_declared(self.name, options, [ITSELF])
+        self.limiting = limiting_of(self.name, options, inspect.signature(self.job_class).parameters)
         self.schedule = schedule_of(self.name, options)
         if self.schedule is not None:
             check_needs_nothing(self.name, job_class)
@@ -77,7 +80,10 @@ class ClassDefinition(Generic[T]):
             unique = unique_of(
                 self.name, self.options, overrides, ask=lambda rule: rule(instance), fingerprint=fingerprint
             )
-        return Prepared(definition=self, payload=payload, overrides=overrides, instance=instance, unique=unique)
+        counted = None if self.limiting is None else self.limiting.counted(lambda: values_of(instance))
+        return Prepared(
+            definition=self, payload=payload, overrides=overrides, instance=instance, unique=unique, counted=counted
+        )
 
     def without_arguments(self) -> Prepared:
         """Return the instance that a tick enqueues, made at the tick: its defaults are of then."""
@@ -87,6 +93,11 @@ class ClassDefinition(Generic[T]):
         """Return the instance of a stored payload, ready to run; raises UnreadableArguments."""
         instance = self._codec.decode(payload)
         return Loaded(call=getattr(instance, self._work), wants_context=self.wants_context, target=instance)
+
+
+def values_of(instance: object) -> dict[str, Any]:
+    """Return the fields of an instance by their names."""
+    return {name: getattr(instance, name) for name in field_names(type(instance))}
 
 
 def with_fields(job_name: str, job_class: type[T]) -> type[T]:

@@ -6,7 +6,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Generic, ParamSpec, TypeVar, Unpack
 
-from tomqueue.definition.inspection import colour_of, name_of, place_of, wants_context
+from tomqueue.definition.inspection import colour_of, name_of, place_of, result_of, signature_of, wants_context
+from tomqueue.definition.limit import limiting_of
 from tomqueue.definition.options import Options, OverrideOptions, Overrides
 from tomqueue.definition.prepared import NO_OVERRIDES, Enqueuer, Loaded, Prepared
 from tomqueue.definition.schedule import check_needs_nothing, schedule_of
@@ -46,6 +47,7 @@ class Definition(Generic[CallP, P, R]):
         self.options = options
         options.check(self.name)
         self.is_async = colour_of(self.name, function, options)
+        self.result = result_of(self.name, function, options)
         self.wants_context = wants_context(function, context_type)
         self.schedule = schedule_of(self.name, options)
         if self.schedule is not None:
@@ -54,6 +56,8 @@ class Definition(Generic[CallP, P, R]):
         self._enqueuer = enqueuer
         self._codec = ArgumentsCodec.of_function(function, self.name, skip=int(self.wants_context))
         check_declared(self.name, options, self._codec.parameters)
+        self._signature = signature_of(function, skip=int(self.wants_context))
+        self.limiting = limiting_of(self.name, options, self._signature.parameters)
 
     def __repr__(self) -> str:
         return f"<job {self.name}>"
@@ -84,7 +88,8 @@ class Definition(Generic[CallP, P, R]):
         """Check a call's arguments and join them with ``overrides``."""
         payload = self._codec.encode(args, kwargs)
         unique = None if is_plain(self.options, overrides) else self._unique(overrides, payload, args, kwargs)
-        return Prepared(definition=self, payload=payload, overrides=overrides, unique=unique)
+        counted = None if self.limiting is None else self.limiting.counted(lambda: self._by_name(args, kwargs))
+        return Prepared(definition=self, payload=payload, overrides=overrides, unique=unique, counted=counted)
 
     def _unique(
         self, overrides: Overrides, payload: str, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -95,6 +100,11 @@ class Definition(Generic[CallP, P, R]):
 
         fingerprint = partial(self._codec.fingerprint, payload)
         return unique_of(self.name, self.options, overrides, ask=ask, fingerprint=fingerprint)
+
+    def _by_name(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        bound = self._signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return bound.arguments
 
     def without_arguments(self) -> Prepared:
         """Return the call that a tick enqueues; what has a default takes it when it runs."""

@@ -10,7 +10,16 @@ from tomqueue.errors import DefinitionError, EnqueueError, SettingsError, TomQue
 from tomqueue.priority import Priority
 from tomqueue.settings import check_name
 
-__all__ = ["JobOptions", "Options", "OverrideOptions", "Overrides", "checked_name", "number_problem", "seconds_of"]
+__all__ = [
+    "CallersOptions",
+    "JobOptions",
+    "Options",
+    "OverrideOptions",
+    "Overrides",
+    "checked_name",
+    "number_problem",
+    "seconds_of",
+]
 
 MILLISECOND = 0.001
 CENTURY = 100 * 365.25 * 86400.0
@@ -56,6 +65,20 @@ class Options:
     """Until when the key is held: ``start`` (None), when a worker takes the job, or ``finish``, when it has ended."""
     unique_for: float | timedelta | None = None
     """How long the key is held at most, from the enqueue on."""
+    concurrency: int | None = None
+    """So many run at once in the whole cluster, of the job or of each key."""
+    concurrency_key: Callable[..., Any] | None = None
+    """The key of a call, of its arguments by their names: ``lambda account_id: account_id``. Also that of ``rate``."""
+    rate: str | None = None
+    """So many start in a time, evenly spread: ``10/s``, ``100/min``, ``1000/h``, ``5000/day``."""
+    rate_key: Callable[..., Any] | None = None
+    """The key of a call where there is a rate only."""
+    fair_key: Callable[..., Any] | None = None
+    """The tenant of a call: tenants take turns in the queue, however many jobs each has waiting."""
+    result_ttl: float | timedelta | None = None
+    """How long what it returned can be asked for; None: its result is not kept."""
+    keep_completed: bool | float | timedelta | None = None
+    """How long its history is kept once it has succeeded: True is for good; None as the settings say."""
 
     def check(self, job_name: str) -> None:
         """Raise DefinitionError that names the job and the first option that cannot work."""
@@ -70,6 +93,8 @@ class Options:
             "priority": priority_problem(self.priority),
             "delete_failed_jobs": flag_problem(self.delete_failed_jobs),
             **unique_problems(self),
+            "result_ttl": number_problem(self.result_ttl, least=MILLISECOND),
+            "keep_completed": keeping_problem(self.keep_completed),
         }
         for option, problem in limits.items():
             if problem:
@@ -99,6 +124,20 @@ class JobOptions(TypedDict, total=False):
     unique: Rule | None
     unique_until: str | None
     unique_for: float | timedelta | None
+    concurrency: int | None
+    concurrency_key: Callable[..., Any] | None
+    rate: str | None
+    rate_key: Callable[..., Any] | None
+    fair_key: Callable[..., Any] | None
+    result_ttl: float | timedelta | None
+    keep_completed: bool | float | timedelta | None
+
+
+class CallersOptions(TypedDict, total=False):
+    """The keyword arguments that name the caller's own transaction; see Overrides."""
+
+    session: Any
+    connection: Any
 
 
 class OverrideOptions(TypedDict, total=False):
@@ -230,6 +269,13 @@ def priority_problem(value: object) -> str:
 def flag_problem(value: object) -> str:
     """Say why ``value`` is neither yes nor no; empty if it is, or is None."""
     return "" if value is None or isinstance(value, bool) else "must be True or False"
+
+
+def keeping_problem(value: object) -> str:
+    """Say why nothing can be kept for ``value``; empty if it is a duration, yes, no, or None."""
+    if value is None or isinstance(value, bool):
+        return ""
+    return number_problem(value, least=MILLISECOND) and "must be True, False, or how long: seconds or a timedelta"
 
 
 def run_at_problem(value: object) -> str:

@@ -4,9 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from tomqueue.definition.limit import Counted, Limiting
 from tomqueue.definition.options import Options, Overrides
 from tomqueue.definition.schedule import Schedule, Tick
 from tomqueue.job import Job, Unique
+from tomqueue.payload import ReturnCodec
 
 __all__ = ["NO_OVERRIDES", "Enqueuer", "JobDefinition", "Loaded", "NamedDefinition", "Prepared"]
 
@@ -40,6 +42,8 @@ class JobDefinition(Protocol):
     options: Options
     is_async: bool
     wants_context: bool
+    result: ReturnCodec | None
+    """How what it returns is kept as a result; None where it is not."""
     place: str
     """Where it is declared, for messages: module and qualified name."""
 
@@ -52,6 +56,8 @@ class NamedDefinition(JobDefinition, Protocol):
 
     schedule: Schedule | None
     """When it is enqueued by itself; None for a job that is not periodic."""
+    limiting: Limiting | None
+    """What its calls count in, if anything."""
 
     def without_arguments(self) -> "Prepared":
         """Return what a tick enqueues: a call without arguments, or an instance made without any."""
@@ -71,6 +77,8 @@ class Prepared:
     instance: object | None = None
     tick: Tick | None = None
     unique: Unique | None = None
+    counted: Counted | None = None
+    """What it counts in, where its job is limited."""
 
 
 class Enqueuer(Protocol):

@@ -5,12 +5,16 @@ before it is stored, so that a worker with the same code can read it and nothing
 Two changes are allowed because no annotation could prevent them: a tuple under ``Any`` comes back as a list,
 and a subclass of a plain type (``OrderedDict``, a marked-safe ``str``) as the plain type.
 
-codecs (a call, an instance) → layout (named, typed values) → fidelity (the same again?) | text (JSON)
+codecs (a call, an instance) → layout (named, typed values) | returned (a result) → fidelity (the same again?) | text
 """
 
 from tomqueue.payload.codecs import ArgumentsCodec, InstanceCodec, function_hints
 from tomqueue.payload.fidelity import field_names
 from tomqueue.payload.layout import Layout
+from tomqueue.payload.returned import NotJson, ReturnCodec, faithful_json
 from tomqueue.payload.text import digest_of
 
-__all__ = ["ArgumentsCodec", "InstanceCodec", "Layout", "digest_of", "field_names", "function_hints"]
+__all__ = [
+    "ArgumentsCodec", "InstanceCodec", "Layout", "NotJson", "ReturnCodec", "digest_of", "faithful_json",
+    "field_names", "function_hints",
+]  # fmt: skip

@@ -15,10 +15,12 @@ __all__ = ["CallersRows"]
 
 
 class When(NamedTuple):
-    """What the times of a row depend on; rows that have it in common are inserted together."""
+    """What the statement of a row depends on; rows that have it in common are inserted together."""
 
     is_timed: bool
     delay: timedelta | None
+    ties: frozenset[str]
+    held: bool
 
 
 class CallersRows:
@@ -40,7 +42,7 @@ class CallersRows:
         """Insert rows; answer in the order of ``jobs``."""
         groups: defaultdict[When, list[int]] = defaultdict(list)
         for place, job in enumerate(jobs):
-            groups[When(job.run_at is not None, delay_of(job))].append(place)
+            groups[When(job.run_at is not None, delay_of(job), frozenset(job.ties), job.held)].append(place)
         inserted: dict[int, Inserted] = {}
         for when, places in groups.items():
             rows = self._insert_alike(connection, when, [jobs[place] for place in places])
@@ -54,7 +56,7 @@ class CallersRows:
         """
         assert job.unique is not None
         delay, seconds = delay_of(job), job.unique.seconds
-        times = self._times(When(job.run_at is not None, delay))
+        times = self._times(When(job.run_at is not None, delay, frozenset(job.ties), job.held))
         if seconds is not None:
             times["unique_expires_at"] = self._later(times["created_at"], timedelta(seconds=seconds))
         computed = {name: value for name, value in times.items() if isinstance(value, ClauseElement)}
@@ -105,7 +107,7 @@ class CallersRows:
             return times
         if when.delay is not None:
             return {**times, "run_at": self._later(now, when.delay)}
-        return {**times, "run_at": now, "announced_at": now}
+        return {**times, "run_at": now} if when.held else {**times, "run_at": now, "announced_at": now}
 
 
 def given(job: NewJob) -> dict[str, Any]:
@@ -119,4 +121,6 @@ def given(job: NewJob) -> dict[str, Any]:
         "max_attempts": job.max_attempts,
         "expires_at": job.expires_at,
     }
+    if job.ties:
+        values.update(job.ties, tied=True, held=job.held)
     return values if job.run_at is None else {**values, "run_at": job.run_at}

@@ -1,9 +1,9 @@
 """A person's retry of a unique job, which takes its key again."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, update
+from sqlalchemy import Table
 from sqlalchemy.exc import IntegrityError
 
 from tomqueue.errors import JobStateError, StoreError
@@ -28,8 +28,10 @@ class KeyedRetries:
         lock, now = lock_of(job.name, job.unique_key), self._store.now()
         return self._store.read(lambda connection: holder_of(connection, self._jobs, lock, now))
 
-    def retry(self, job: Job, key: str, allowed: ColumnElement[bool], values: Mapping[str, Any]) -> bool:
-        """Change the row of a job, which takes ``key`` in the same statement; say whether it was ``allowed``.
+    def retry(self, job: Job, key: str, change: Callable[[Mapping[str, Any]], bool]) -> bool:
+        """Let ``change`` retry a job, which takes ``key`` in the same statement; return what that says.
+
+        ``change`` is given the columns that are to change besides.
 
         Its time to hold it is over no more. Where another one holds the key, a job that waits goes on without, and one
         that has failed is refused: raises JobStateError.
@@ -38,7 +40,7 @@ class KeyedRetries:
         while (holder := self.holder(job)) is None:
             self._store.write(lambda connection: let_expired_go(connection, self._jobs, [lock], self._store.now()))
             try:
-                return self._change(job, allowed, {**values, "unique_lock": lock, "unique_expires_at": None})
+                return change({"unique_lock": lock, "unique_expires_at": None})
             except StoreError as error:
                 if not isinstance(error.__cause__, IntegrityError):
                     raise  # else another one was quicker to take the key
@@ -47,9 +49,4 @@ class KeyedRetries:
                 f"job {job.id} is failed and cannot be retried: job {holder} holds its unique key by now; "
                 "wait until that one lets it go, or cancel it first"
             )
-        return self._change(job, allowed, values)
-
-    def _change(self, job: Job, allowed: ColumnElement[bool], values: Mapping[str, Any]) -> bool:
-        with self._store.writing() as connection:
-            changed = update(self._jobs).where(self._jobs.c.id == job.id, allowed).values(values)
-            return connection.execute(changed).rowcount == 1
+        return change({})

@@ -22,7 +22,8 @@ from sqlalchemy import (
     update,
 )
 
-from tomqueue.store.rows import FREED, let_go
+from tomqueue.priority import PRIORITIES
+from tomqueue.store.rows import FREED
 from tomqueue.store.sql import SqlStore
 
 __all__ = ["Fate", "Freed", "Held", "Leases", "WorkerRow"]
@@ -45,6 +46,9 @@ class WorkerRow:
     slots: int
     started_at: datetime
     expires_at: datetime
+    first_rank: int = PRIORITIES.start
+    last_rank: int = PRIORITIES[-1]
+    """The most and the least urgent priority that it serves."""
 
 
 class Fate(Enum):
@@ -175,6 +179,7 @@ class Leases:
             self._change(connection, worker, ids, attempts=self._jobs.c.attempts - 1, **suspect)
         for row in rows:
             if row.fate not in refunds:
+                self._keep_error(connection, worker, row)
                 self._change(connection, worker, [row.id], **self._charge(row, max_crashes))
         return self._ready(connection, [row.id for row in rows])
 
@@ -242,8 +247,12 @@ class Leases:
         if not ids:
             return 0
         ours = self._jobs.c.id.in_(ids) & (self._jobs.c.locked_by == worker)
-        now = self._store.now()
-        return let_go(connection, self._jobs, ours, {**FREED, "updated_at": now, **values}, now)
+        return self._store.let_go(connection, ours, {**FREED, "updated_at": self._store.now(), **values})
+
+    def _keep_error(self, connection: Connection, worker: int, row: Freed) -> None:
+        if row.error is not None:
+            ours = (self._jobs.c.id == row.id) & (self._jobs.c.locked_by == worker)
+            self._store.errors.keep(connection, ours, row.error, self._store.now())
 
     def _charge(self, row: Freed, max_crashes: int) -> dict[str, Any]:
         now = self._store.now()

@@ -4,9 +4,26 @@ The clock of a database cannot be set. So time passes by moving every row that m
 alike: what was an hour away is due, in the same order and with the same spans between, and the clock stays honest.
 """
 
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, NestedTransaction, and_, bindparam, case, func, not_, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    NestedTransaction,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    not_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from tomqueue.errors import ClaimLost
@@ -14,15 +31,21 @@ from tomqueue.job import FINISH, Claimed, Job
 from tomqueue.store import keys
 from tomqueue.store.atomic import AtomicTransaction
 from tomqueue.store.base import Ending
-from tomqueue.store.rows import finish, job_of
+from tomqueue.store.limits import waits_for_limit
+from tomqueue.store.rows import job_of
+from tomqueue.store.schema import Tables
 from tomqueue.store.sql import SqlStore
 from tomqueue.store.statements import CLAIMED
 
-__all__ = ["BorrowedTransaction", "Rehearsal", "Savepoint"]
+__all__ = ["BorrowedAccess", "BorrowedTransaction", "Rehearsal", "Savepoint"]
+
+T = TypeVar("T")
 
 INSTANTS = (
     "run_at", "expires_at", "announced_at", "created_at", "updated_at", "parked_at", "failed_at", "unique_expires_at",
 )  # fmt: skip
+SCHEDULED = ("next_run_at", "last_run_at", "paused_at")
+"""Of a schedule; since when it is declared, and seen, is no matter of its ticks."""
 
 
 class Rehearsal:
@@ -31,33 +54,43 @@ class Rehearsal:
     def __init__(self, store: SqlStore) -> None:
         self._store = store
         self._jobs = store.tables.jobs
+        self._schedules = store.tables.schedules
+        self._keys = store.tables.limit_keys
 
     def jobs(self, connection: Connection) -> list[Job]:
         """Read every job, in the order of their ids."""
         now = self._store.now()
         return [job_of(row, now) for row in connection.execute(select(self._jobs).order_by(self._jobs.c.id))]
 
-    def next_time(self, connection: Connection) -> datetime | None:
-        """Read when the next row that waits for its time may run; parked rows wait for something else."""
-        scheduled = and_(self._free(), self._jobs.c.announced_at.is_(None))
-        found: datetime | None = connection.execute(select(func.min(self._jobs.c.run_at)).where(scheduled)).scalar()
-        return found
+    def next_time(self, connection: Connection, periodic: Collection[str]) -> datetime | None:
+        """Read when the next row that waits for its time may run, or one of these schedules has its next tick.
+
+        Parked rows wait for something else.
+        """
+        schedules, jobs = self._schedules.c, self._jobs.c
+        scheduled = and_(self._free(), jobs.announced_at.is_(None))
+        ticks = and_(schedules.name.in_(periodic), schedules.paused_at.is_(None))
+        found = [
+            connection.execute(select(func.min(jobs.run_at)).where(scheduled)).scalar(),
+            connection.execute(select(func.min(self._keys.c.look_at))).scalar(),  # of jobs that a limit holds
+        ]
+        if periodic:
+            found.append(connection.execute(select(func.min(schedules.next_run_at)).where(ticks)).scalar())
+        return min((moment for moment in found if moment is not None), default=None)
 
     def advance(self, connection: Connection, by: timedelta) -> None:
-        """Let so much time pass for every row that nobody runs."""
-        jobs = self._jobs
-        instants = [jobs.c[name] for name in INSTANTS]
-        moved = [
-            {"row": job, **{name: at and at - by for name, at in zip(INSTANTS, found, strict=True)}}
-            for job, *found in connection.execute(select(jobs.c.id, *instants).where(jobs.c.locked_by.is_(None)))
-        ]
-        if moved:
-            connection.execute(update(jobs).where(jobs.c.id == bindparam("row")), moved)
+        """Let so much time pass for every row that nobody runs, for every schedule, and every limit."""
+        jobs, schedules, keys = self._jobs, self._schedules, self._keys
+        unclaimed = select(jobs.c.id, *(jobs.c[name] for name in INSTANTS)).where(jobs.c.locked_by.is_(None))
+        move(connection, unclaimed, jobs.c.id, by)
+        move(connection, select(schedules.c.name, *(schedules.c[name] for name in SCHEDULED)), schedules.c.name, by)
+        move(connection, select(keys.c.limit_key, keys.c.next_at, keys.c.look_at), keys.c.limit_key, by)
 
     def claim_next(self, connection: Connection, worker: int, token: int) -> Claimed | None:
         """Claim the row that is to run next: the most urgent, then the one that is ready longest."""
         jobs = self._jobs
         now = self._store.now()
+        self._let_in(connection, now)
         ready = and_(self._free(), jobs.c.run_at <= now)
         columns = [jobs.c[name] for name in (*CLAIMED.split(", "), "unique_key")]
         order = (jobs.c.priority, func.coalesce(jobs.c.announced_at, jobs.c.run_at), jobs.c.id)
@@ -71,13 +104,21 @@ class Rehearsal:
         return Claimed(
             id=found.id, queue=found.queue, rank=found.priority, name=found.name, payload=found.payload,
             attempts=attempts, max_attempts=found.max_attempts, run_at=found.run_at, created_at=found.created_at,
-            expires_at=found.expires_at, parks=found.parks, suspect=bool(found.suspect), meta=found.meta, token=token,
-            unique_key=found.unique_key,
+            expires_at=found.expires_at, parks=found.parks, suspect=bool(found.suspect), meta=found.meta,
+            tied=bool(found.tied), token=token, unique_key=found.unique_key,
         )  # fmt: skip
+
+    def _let_in(self, connection: Connection, now: datetime) -> None:
+        """Let in what limits hold: here nobody looks, and what a test enqueues in its transaction never commits."""
+        jobs, keys = self._jobs.c, self._keys.c
+        held = select(jobs.limit_key).where(waits_for_limit(self._jobs), jobs.failed_at.is_(None))
+        due = select(keys.limit_key).where(keys.look_at <= now)
+        for key in sorted({key for found in (held, due) for key in connection.execute(found).scalars()}):
+            self._store.limits.admit(connection, key)
 
     def finish(self, connection: Connection, ending: Ending) -> bool:
         """Let a claimed row be as its job ended; say whether it was still ours."""
-        ours = finish(connection, self._jobs, ending, self._store.now())
+        ours = self._store.finish_in(connection, ending)
         keys.retake(connection, self._jobs, ending.id, self._store.now())
         return ours
 
@@ -88,12 +129,52 @@ class Rehearsal:
         return and_(waits, not_(jobs.held), not_(paused))
 
 
+def move(connection: Connection, which: Select[Any], key: Column[Any], by: timedelta) -> None:
+    """Move the instants of rows, which are read behind their key, that much toward the past."""
+    _, *names = which.selected_columns.keys()
+    moved = [
+        {"row": row, **{name: at and at - by for name, at in zip(names, found, strict=True)}}
+        for row, *found in connection.execute(which)
+    ]
+    if moved:
+        connection.execute(update(key.table).where(key == bindparam("row")), moved)
+
+
+class BorrowedAccess:
+    """What reaches the schedules within a transaction of somebody else's; each write is a savepoint of its own."""
+
+    def __init__(self, store: SqlStore, connection: Connection) -> None:
+        self.engine: Engine = store.engine
+        self.tables: Tables = store.tables
+        self.now = store.now
+        self._connection = connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Give the connection."""
+        yield self._connection
+
+    def look(self, work: Callable[[Any], T]) -> T:
+        """Run one reading statement by the driver."""
+        return work(self._connection.connection)
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in a savepoint."""
+        with self._connection.begin_nested():
+            return work(self._connection)
+
+
 class BorrowedTransaction(AtomicTransaction):
     """A transaction of somebody else's, which is neither begun nor ended here: what is enqueued in it belongs to it."""
 
     def __init__(self, store: SqlStore, connection: Connection) -> None:
         super().__init__(store)
         self.borrowed = connection
+
+    @property
+    def keeps_others_out(self) -> bool:
+        """Whether nobody else can write: what the kit writes goes into this transaction."""
+        return False
 
     @property
     def connection(self) -> Connection:

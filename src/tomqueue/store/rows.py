@@ -1,33 +1,54 @@
 """Rows by SQLAlchemy Core: what is done one at a time, the same on every dialect."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, false, update
+from sqlalchemy import ColumnElement, Connection, Row, Table, false, or_, update
 
 from tomqueue.job import Job, State
 from tomqueue.priority import Priority
-from tomqueue.store.base import Delete, Ending, Release
+from tomqueue.store.base import Delete, Ending, Hold, Release
 
-__all__ = ["FREED", "finish", "job_of", "let_go", "state_of"]
+__all__ = ["FREED", "all_held_by", "delete", "finish", "held_by", "job_of", "let_go", "state_of"]
 
 FREED = {"locked_at": None, "locked_by": None, "claim_token": None}
 """What a row's columns become when its claim ends."""
 
 
-def finish(connection: Connection, jobs: Table, ending: Ending, now: datetime) -> bool:
+def finish(connection: Connection, jobs: Table, ending: Ending, now: datetime) -> Hold:
     """Finish one row in the transaction of ``connection``; say whether the ending's token held it."""
-    ours = (jobs.c.id == ending.id) & (jobs.c.claim_token == ending.token)
+    ours = held_by(jobs, ending)
     if isinstance(ending, Delete):
-        return connection.execute(jobs.delete().where(ours)).rowcount == 1
-    return let_go(connection, jobs, ours, release_values(ending, now), now) == 1
+        return Hold(connection.execute(jobs.delete().where(ours)).rowcount)
+    kept, failed = let_go(connection, jobs, ours, release_values(ending, now), now)
+    return Hold.CANCELLED if failed else Hold(kept)
+
+
+def held_by(jobs: Table, ending: Ending) -> ColumnElement[bool]:
+    """Return the condition of the row that an ending is of, as long as its token holds it."""
+    return (jobs.c.id == ending.id) & (jobs.c.claim_token == ending.token)
+
+
+def all_held_by(jobs: Table, endings: Iterable[Ending]) -> ColumnElement[bool]:
+    """Return the condition of the rows that endings are of, as long as their tokens hold them."""
+    by_token: defaultdict[int, list[int]] = defaultdict(list)
+    for ending in endings:
+        by_token[ending.token].append(ending.id)
+    return or_(*(jobs.c.id.in_(ids) & (jobs.c.claim_token == token) for token, ids in by_token.items()))
+
+
+def delete(connection: Connection, jobs: Table, ids: Collection[int]) -> None:
+    """Delete rows that this transaction has locked."""
+    if ids:
+        connection.execute(jobs.delete().where(jobs.c.id.in_(sorted(ids))))
 
 
 def let_go(
     connection: Connection, jobs: Table, claimed: ColumnElement[bool], values: Mapping[str, Any], now: datetime
-) -> int:
-    """End the claims of rows as ``values`` say, and fail those of them that a person has cancelled; return how many.
+) -> tuple[int, int]:
+    """End the claims of rows as ``values`` say, and fail those that a person has cancelled; return how many of each.
 
     In this order: a row that is cancelled in between is one that waits again by then.
     """
@@ -38,7 +59,7 @@ def let_go(
         **FREED, "failed_at": now, "announced_at": None, "parked_at": None, "unique_lock": None, "updated_at": now,
     }  # fmt: skip
     failed = update(jobs).where(claimed, jobs.c.cancelled_at.is_not(None)).values(cancelled)
-    return connection.execute(kept).rowcount + connection.execute(failed).rowcount
+    return connection.execute(kept).rowcount, connection.execute(failed).rowcount
 
 
 def release_values(release: Release, now: datetime) -> dict[str, Any]:
@@ -82,10 +103,13 @@ def job_of(row: Row[Any], now: datetime) -> Job:
     """Return a row as a Job."""
     values = dict(row._mapping)  # noqa: SLF001 - public in SQLAlchemy, in spite of its name
     del values["claim_token"]
-    values.pop("due_at", None)
+    for generated in ("due_at", "counted_key"):
+        values.pop(generated, None)
     values["priority"] = Priority.of_rank(row.priority)
     values["suspect"] = bool(row.suspect)
     values["held"] = bool(row.held)
     over = row.unique_expires_at is not None and row.unique_expires_at <= now
     values["unique_held"] = values.pop("unique_lock") is not None and not over
+    for column in ("tied", "result_ttl", "keep_completed"):
+        del values[column]
     return Job(state=state_of(row, now), **values)

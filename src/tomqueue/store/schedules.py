@@ -4,20 +4,22 @@ Any number of processes may look and tick at once: the tick belongs to whoever c
 """
 
 from collections.abc import Callable, Collection, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Connection, Row, Table, bindparam, case, delete, select, update
+from sqlalchemy import Connection, Engine, Row, Table, bindparam, case, delete, select, update
 
 from tomqueue.definition import Misfire, Schedule, Turn
 from tomqueue.errors import JobNotFound
-from tomqueue.store.schema import Instant
-from tomqueue.store.sql import SqlStore
+from tomqueue.store.columns import Instant
+from tomqueue.store.schema import Tables
 
-__all__ = ["SEEN_EVERY", "ScheduleRow", "ScheduleState", "ScheduleTable"]
+__all__ = ["SEEN_EVERY", "Access", "ScheduleRow", "ScheduleState", "ScheduleTable"]
+
+T = TypeVar("T")
 
 SEEN_EVERY = 60.0
 """Seconds after which a worker says again that it declares its schedules: one write for all workers."""
@@ -74,10 +76,40 @@ class ScheduleRow:
         )  # fmt: skip
 
 
+class Access(Protocol):
+    """How the table is reached: by a store, whose methods these are, or within somebody's transaction."""
+
+    @property
+    def engine(self) -> Engine:
+        """Whose dialect the statements are in."""
+        ...
+
+    @property
+    def tables(self) -> Tables:
+        """The tables."""
+        ...
+
+    def now(self) -> datetime:
+        """Return the database's clock."""
+        ...
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        """Open what only reads."""
+        ...
+
+    def look(self, work: Callable[[Any], T]) -> T:
+        """Run one reading statement by the driver."""
+        ...
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` as a whole or not at all."""
+        ...
+
+
 class ScheduleTable:
     """The table of schedules."""
 
-    def __init__(self, store: SqlStore) -> None:
+    def __init__(self, store: Access) -> None:
         self._store = store
         self._table: Table = store.tables.schedules
         self._name = store.engine.dialect.identifier_preparer.format_table(self._table)
@@ -113,10 +145,11 @@ class ScheduleTable:
         found = [(instant.process_result_value(moment, dialect), name) for moment, name in self._store.look(work)]
         return sorted((moment, name) for moment, name in found if moment is not None)
 
-    def declare(self, declared: Mapping[str, Schedule]) -> None:
+    def declare(self, declared: Mapping[str, Schedule], ahead: timedelta = timedelta()) -> None:
         """Write the schedules that are new here or say something else than their rows. Safe to repeat.
 
-        What changed goes on from now; a tick that is due already stays.
+        What changed goes on from now; a tick that is due already stays. In a test whose rows were moved toward the
+        past the clock that ticks are computed from is ``ahead`` by so much.
         """
         now = self._store.now()
         known = {row.name: terms_of(row) for row in self.all()}
@@ -124,15 +157,14 @@ class ScheduleTable:
 
         def work(connection: Connection) -> None:
             for name, schedule in changed.items():
-                self._declare(connection, name, schedule, now)
+                self._declare(connection, name, schedule, now, schedule.after(now + ahead, now + ahead) - ahead)
 
         if changed:
             self._store.write(work)
         self.seen(declared)
 
-    def _declare(self, connection: Connection, name: str, schedule: Schedule, now: datetime) -> None:
+    def _declare(self, connection: Connection, name: str, schedule: Schedule, now: datetime, first: datetime) -> None:
         table = self._table
-        first = schedule.after(now, now)
         due = (table.c.next_run_at <= now, table.c.next_run_at)
         following = case(due, else_=bindparam(None, first, type_=table.c.next_run_at.type))
         values = {**terms_of(schedule), "declared_at": now, "seen_at": now}

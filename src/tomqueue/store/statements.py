@@ -31,7 +31,8 @@ WAITING = "announced_at IS NULL AND failed_at IS NULL AND NOT held AND locked_by
 FREE = "locked_at = NULL, locked_by = NULL, claim_token = NULL"
 """What the end of every claim changes."""
 CLAIMED = (
-    "id, queue, priority, name, payload, attempts, max_attempts, run_at, created_at, expires_at, parks, suspect, meta"
+    "id, queue, priority, name, payload, attempts, max_attempts, run_at, created_at, expires_at, parks, suspect, meta,"
+    " tied"
 )
 """The columns of a claimed row, in the order that ``claimed`` reads them; ``unique_key`` follows."""
 STATE = "id, failed_at, locked_by, held, parked_at"
@@ -60,6 +61,7 @@ def claimed(row: Sequence[Any], token: int, instant: Callable[[Any], datetime]) 
         parks,
         suspect,
         meta,
+        tied,
         unique_key,
     ) = row
     return Claimed(
@@ -76,6 +78,7 @@ def claimed(row: Sequence[Any], token: int, instant: Callable[[Any], datetime]) 
         parks,
         bool(suspect),
         meta,
+        bool(tied),
         token,
         unique_key,
     )

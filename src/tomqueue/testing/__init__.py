@@ -4,7 +4,7 @@
 """
 
 from tomqueue.daemon.in_process import Ran
-from tomqueue.testing.crashing import Crash, NotReached
+from tomqueue.testing.crashing import Crash, NeedsCommits, NotReached
 from tomqueue.testing.kit import EndlessJobs, Kit
 from tomqueue.testing.lost_news import LostNews
 from tomqueue.testing.on_database import DatabaseKit, on_own_database, on_temporary_database
@@ -16,6 +16,7 @@ __all__ = [
     "EndlessJobs",
     "Kit",
     "LostNews",
+    "NeedsCommits",
     "NotReached",
     "Ran",
     "TransactionKit",

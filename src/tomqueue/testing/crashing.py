@@ -13,20 +13,35 @@ from tomqueue.daemon.deaths import Cause, Death, fates, reason_of
 from tomqueue.daemon.in_process import options_of, worker_of
 from tomqueue.daemon.own_lease import OwnLease
 from tomqueue.errors import SettingsError, TomQueueError
+from tomqueue.job import State
 from tomqueue.service import boot_time
+from tomqueue.store.atomic import current_transaction
+from tomqueue.store.catalog import Filter
 from tomqueue.worker.tools import Tools
 
-__all__ = ["Crash", "NotReached", "crash_at"]
+__all__ = ["Crash", "NeedsCommits", "NotReached", "crash_at"]
 
 WITHIN = 60.0
 """Seconds after which a process that has not died is killed: a job hangs, or a lock of the forked process does."""
 LOOK_EVERY = 0.005
+UNSEEN = "; no job was ready: is what the test enqueued in a transaction that has not committed?"
 AGAIN_FOR = 2.0
 """Seconds for which a server may still commit what a client that died had sent (as the supervisor holds it)."""
 
 
 class NotReached(TomQueueError):
     """The process ended, or hung, without coming to the point where it was to die."""
+
+
+class NeedsCommits(TomQueueError):
+    """A process is to crash whose jobs are in a transaction, which would end with it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "crash_at needs jobs that are committed: a process that dies takes its open transaction with it, and what "
+            "is in this one no other process can see; use the fixture tomqueue_kit, on_temporary_database(tq) or "
+            "on_own_database(tq) for this test"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +57,9 @@ def crash_at(tools: Tools, point: str, run: Callable[[], object] | None, times: 
     """Fork, let the child work until it dies at ``point``, and free what it held by the supervisor's own table."""
     if point not in POINTS:
         raise SettingsError(f"no crash point is called {point!r}; there are {', '.join(POINTS)}")
+    if current_transaction.get() is not None:
+        raise NeedsCommits
+    nothing = run is None and not tools.catalog.count(Filter(state=State.READY))
     lease = OwnLease(tools, replace(options_of(()), until_idle=True))
     lease.open()
     try:
@@ -59,7 +77,7 @@ def crash_at(tools: Tools, point: str, run: Callable[[], object] | None, times: 
         lease.close()
     if hung or status != -signal.SIGKILL:
         why = f"hung, and was killed after {WITHIN:g} s" if hung else death.reason
-        raise NotReached(f"{point} was not reached ({POINTS[point]}): the process {why}")
+        raise NotReached(f"{point} was not reached ({POINTS[point]}): the process {why}{UNSEEN if nothing else ''}")
     return Crash(point=point, claimed=tuple(death.claims), running=tuple(slot.job for slot in death.running))
 
 

@@ -1,10 +1,10 @@
 """What a test does with the jobs of an application: look, run, let time pass."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 from tomqueue.app import TomQueue
 from tomqueue.daemon.in_process import Ran
@@ -12,6 +12,8 @@ from tomqueue.errors import TomQueueError
 from tomqueue.job import Job, State
 from tomqueue.priority import Priority
 from tomqueue.testing.assertions import listing, wanted
+from tomqueue.testing.crashing import Crash
+from tomqueue.testing.lost_news import LostNews
 
 __all__ = ["EndlessJobs", "Kit"]
 
@@ -25,6 +27,12 @@ Arguments = Sequence[Any] | Mapping[str, Any]
 
 class EndlessJobs(TomQueueError):
     """So many jobs ran, and more are ready, that a job seems to enqueue itself."""
+
+    @classmethod
+    def after(cls, ran: Sequence[Ran]) -> Self:
+        """Return the error that says what ran."""
+        most = f"{len(ran):,} jobs ran, the last {ran[-1].name}"
+        return cls(f"{most}: does a job enqueue itself, or a periodic one run so often?")
 
 
 class Kit(ABC):
@@ -122,11 +130,13 @@ class Kit(ABC):
     def run_due(self, until: datetime | timedelta | float, *, raise_errors: bool = False) -> list[Ran]:
         """Run what is ready and what falls due until then, each at its time and without waiting; return what ran.
 
-        ``until`` is a time that ``now`` reaches, or how much time passes (a timedelta, or seconds). Retries, delays
-        and back-offs come in the order of their times. Errors are recorded, because it is retries that this shows.
+        ``until`` is a time that ``now`` reaches, or how much time passes (a timedelta, or seconds). Retries, delays,
+        back-offs and the ticks of periodic jobs come in the order of their times. Errors are recorded, because it is
+        retries that this shows.
         """
         end = self._end_of(until)
         ran: list[Ran] = []
+        stuck: datetime | None = None
         while True:
             before = len(ran)
             self._run_ready(ran, raise_errors=raise_errors)
@@ -136,8 +146,9 @@ class Kit(ABC):
             if moment is None or moment + self.elapsed > end:
                 break
             step = moment + TICK - self._clock()
-            if step <= timedelta() and len(ran) == before:  # due, and yet nobody can run it: in another's hand
+            if moment == stuck and len(ran) == before:  # due, and yet nobody can run it: in another's hand
                 break
+            stuck = moment if step <= timedelta() else None
             self.advance(max(step, timedelta()))
         self.advance(max(end - self.now(), timedelta()))
         return ran
@@ -154,6 +165,21 @@ class Kit(ABC):
     def now(self) -> datetime:
         """Return the time as the jobs see it: the database's clock, and what was advanced."""
         return self._clock() + self.elapsed
+
+    # Breaking -----------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def lose_news(self) -> AbstractContextManager[LostNews]:
+        """Drop the news that is published while the block runs; what was dropped is in the ``LostNews`` it gives."""
+
+    @abstractmethod
+    def crash_at(self, point: str, run: Callable[[], object] | None = None, *, times: int = 1) -> Crash:
+        """Run what is ready in a process of its own that dies at ``point``, as by kill -9, and free what it held.
+
+        ``run`` is what that process does instead, for the points of an enqueue. The process is a fork of this one:
+        what it changes in memory is gone with it, as in a crash. Raises NotReached when it did not come there, and
+        NeedsCommits inside a transaction.
+        """
 
     # What the kinds of kit differ in ------------------------------------------------------------------
 

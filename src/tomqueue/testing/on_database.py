@@ -25,23 +25,19 @@ class DatabaseKit(Kit):
 
     @contextmanager
     def lose_news(self) -> Iterator[LostNews]:
-        """Drop the news that is published while the block runs; what was dropped is in the ``LostNews`` it gives."""
+        """Drop the news that is published while the block runs."""
         lost = LostNews()
         with self.tq.published_by(lost):
             yield lost
 
     def crash_at(self, point: str, run: Callable[[], object] | None = None, *, times: int = 1) -> Crash:
-        """Run what is ready in a process of its own that dies at ``point``, as by kill -9, and free what it held.
-
-        ``run`` is what that process does instead, for the points of an enqueue. The process is a fork of this one:
-        what it changes in memory is gone with it, as in a crash. Raises NotReached when it did not come there.
-        """
+        """Run what is ready in a process that dies."""
         return crash_at(self._tools(), point, run, times)
 
     def _tools(self) -> Tools:
         """Return the application's tools; news is not waited for, since the rows decide."""
         tools = self.tq.tools()
-        return replace(tools, transport=PollingTransport(tools.store, tools.settings))
+        return replace(tools, transport=PollingTransport(tools.store, tools.settings), ahead=self.elapsed)
 
     def _jobs(self) -> list[Job]:
         store = self.tq.tools().store
@@ -49,7 +45,8 @@ class DatabaseKit(Kit):
 
     def _next_time(self) -> datetime | None:
         store = self.tq.tools().store
-        return store.read(Rehearsal(store).next_time)
+        periodic = self.tq.registry.schedules()
+        return store.read(lambda connection: Rehearsal(store).next_time(connection, periodic))
 
     def _move(self, by: timedelta) -> None:
         store = self.tq.tools().store
@@ -60,7 +57,7 @@ class DatabaseKit(Kit):
         if left > 0:
             work_off(self._tools(), options_of((), most=left), ran.append, stop_at_trouble=raise_errors)
         if len(ran) >= MOST:
-            raise EndlessJobs(f"{len(ran):,} jobs ran, the last {ran[-1].name}: does a job enqueue itself?")
+            raise EndlessJobs.after(ran)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,8 +13,12 @@ from tomqueue.errors import ClaimLost
 from tomqueue.job import Claimed, Job
 from tomqueue.store.atomic import Connection, current_transaction
 from tomqueue.store.callers import synchronous_connection
-from tomqueue.store.rehearsal import BorrowedTransaction, Rehearsal, Savepoint
+from tomqueue.store.checkpoints import CheckpointTable, Note
+from tomqueue.store.rehearsal import BorrowedAccess, BorrowedTransaction, Rehearsal, Savepoint
+from tomqueue.store.schedules import ScheduleTable
+from tomqueue.testing.crashing import Crash, NeedsCommits
 from tomqueue.testing.kit import MOST, EndlessJobs, Kit
+from tomqueue.testing.lost_news import LostNews, UnsentNews
 from tomqueue.worker.attempt import Attempt, Work
 from tomqueue.worker.board import Board
 from tomqueue.worker.claim import Claim
@@ -26,6 +31,7 @@ from tomqueue.worker.loading import Loading
 from tomqueue.worker.loop import LoopThread
 from tomqueue.worker.policies import Policies
 from tomqueue.worker.pop import Pop
+from tomqueue.worker.scheduler import Scheduler
 from tomqueue.worker.slot import Slot, interrupt_thread
 from tomqueue.worker.stack import worker_stack
 from tomqueue.worker.timeout import Timeout
@@ -42,17 +48,34 @@ class TransactionKit(Kit):
         self._connection = connection
         self._tools = tq.tools()
         self._rehearsal = Rehearsal(self._tools.store)
+        self._losing: list[UnsentNews] = []
+
+    @contextmanager
+    def lose_news(self) -> Iterator[LostNews]:
+        """Say whose news a commit would have sent while the block runs: here all of it is lost."""
+        lost = UnsentNews(self._jobs)
+        self._losing.append(lost)
+        try:
+            yield lost
+        finally:
+            lost.close()
+            self._losing.remove(lost)
+
+    def crash_at(self, point: str, run: Callable[[], object] | None = None, *, times: int = 1) -> Crash:  # noqa: ARG002
+        """Raise NeedsCommits."""
+        raise NeedsCommits
 
     def _jobs(self) -> list[Job]:
         return self._rehearsal.jobs(self._connection)
 
     def _next_time(self) -> datetime | None:
-        return self._rehearsal.next_time(self._connection)
+        return self._rehearsal.next_time(self._connection, self.tq.registry.schedules())
 
     def _move(self, by: timedelta) -> None:
         self._rehearsal.advance(self._connection, by)
 
     def _run_ready(self, ran: list[Ran], *, raise_errors: bool) -> None:
+        self._enqueue_ticks()
         halted: list[bool] = []
         watch = Watch(stop_at_trouble=raise_errors, stop=lambda: halted.append(True))
         board, loop = Board.create(), LoopThread()
@@ -61,8 +84,9 @@ class TransactionKit(Kit):
         slot = Slot(0, board, interrupt_thread)
         marker = current_transaction.set(BorrowedTransaction(self._tools.store, self._connection))
         try:
+            self._note_news()
             while not halted and len(ran) < MOST and turn(Attempt(slot)):
-                pass
+                self._note_news()
         finally:
             current_transaction.reset(marker)
             loop.close()
@@ -70,7 +94,17 @@ class TransactionKit(Kit):
         if watch.came is not None:
             raise watch.came
         if len(ran) >= MOST:
-            raise EndlessJobs(f"{len(ran):,} jobs ran, the last {ran[-1].name}: does a job enqueue itself?")
+            raise EndlessJobs.after(ran)
+
+    def _enqueue_ticks(self) -> None:
+        """Enqueue the ticks that are due, as a worker does that stops when nothing is ready."""
+        tools = replace(self._tools, ahead=self.elapsed)
+        table = ScheduleTable(BorrowedAccess(tools.store, self._connection))
+        Scheduler(tools, tools.store.now, table).catch_up()
+
+    def _note_news(self) -> None:
+        for lost in self._losing:
+            lost.look()
 
 
 class Rows:
@@ -112,25 +146,50 @@ class Rows:
         """Do nothing: what is not ours any more is not ours."""
 
 
+class Checkpoints:
+    """The checkpoints of the jobs, on the test's connection."""
+
+    def __init__(self, tools: Tools, connection: Connection) -> None:
+        self.most_bytes = tools.settings.max_checkpoint_bytes
+        self._table = CheckpointTable(tools.store)
+        self._connection = connection
+
+    def save(self, job: Claimed, text: str) -> None:
+        """Write a checkpoint. Raises ClaimLost if the job took its own row away."""
+        job.tied = True
+        if not self._table.save_in(self._connection, job.id, job.token, text):
+            raise ClaimLost(f"job {job.id} was changed while it ran: its checkpoint is not written")
+
+    def value(self, job: Claimed) -> str | None:
+        """Read the checkpoint."""
+        return self._table.value_in(self._connection, job.id)
+
+    def progress(self, job: Claimed, done: float, total: float | None) -> None:
+        """Write the progress at once."""
+        job.tied = True
+        self._table.note_in(self._connection, [Note(job.id, job.token, done, total)])
+
+
 def stack_of(
     tools: Tools, connection: Connection, rows: Rows, watch: Watch, loop: LoopThread
 ) -> Callable[[Attempt], bool]:
     """Return the worker's stack over those rows; what is no job's error is raised."""
     policies = Policies(tools.settings, keep_place=True)
-    loading = Loading(tools.registry, policies, tools.store, tools.logger)
+    checkpoints = Checkpoints(tools, connection)
+    loading = Loading(tools.registry, policies, tools.store, tools.logger, checkpoints)
 
     def load(attempt: Attempt) -> None:
         loading(attempt)
         if attempt.context.transaction is not None:  # an atomic job's: inside of ours
             within = Savepoint(tools.store, connection)
-            attempt.context = JobContext(attempt.job, attempt.policy.max_attempts, tools.logger, within)
+            attempt.context = JobContext(attempt.job, attempt.policy.max_attempts, tools.logger, checkpoints, within)
 
     stack = worker_stack(
         ErrorHandling(tools.logger, raised, pause=never),
         Pop(rows, never, tools.settings.max_run_time, tools.settings.max_attempts),
         Claim(rows, load, tools.events, tools.logger, tools.reporting, now=tools.store.now),
         Timeout(),
-        Invoke(tools.events, loop, tools.reporting.report),
+        Invoke(tools.events, loop, tools.reporting.report, most_bytes=tools.settings.max_payload_bytes),
     )
     return tools.layers.into(stack).with_after("Claim", watch).folded()
 

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from tomqueue.errors import Discard, Interruption, JobCancelled, JobInterrupted, Parked, Retry, Snooze
 from tomqueue.job import Claimed
@@ -52,43 +53,33 @@ class Settled:
 def settle(job: Claimed, error: BaseException | None, policy: Policy, now: datetime, text: str | None) -> Settled:
     """Decide what becomes of ``job`` after it ended with ``error`` (None: it succeeded). ``text`` is what is kept."""
     if error is None:
-        return Settled(Delete(job.id, job.token), "job.finished")
+        return Settled(Delete(job.id, job.token, job.tied, job.attempts > 1), "job.finished")
     refunded = job.attempts - 1
     if isinstance(error, Parked):
         later = now + timedelta(seconds=park_delay(job.parks))
-        return Settled(
-            Release(
-                id=job.id, token=job.token, attempts=refunded, run_at=later, parked=True, parks=job.parks + 1,
-                last_error=text,
-            ),
-            "job.parked",
-        )  # fmt: skip
+        parked = release(job, refunded, run_at=later, parked=True, parks=job.parks + 1, last_error=text)
+        return Settled(parked, "job.parked")
     if isinstance(error, JobInterrupted):
         return Settled(given_back(job, keep_place=policy.keep_place), "job.interrupted")
     if isinstance(error, JobCancelled):  # kept whatever the policy says: a person did that, and may look for it
-        return Settled(
-            Release(id=job.id, token=job.token, attempts=job.attempts, failed=True, last_error=text), "job.cancelled"
-        )
+        return Settled(release(job, job.attempts, failed=True, last_error=text), "job.cancelled")
     if isinstance(error, Snooze):
         later = now + seconds(error.delay)
-        return Settled(Release(id=job.id, token=job.token, attempts=refunded, run_at=later), "job.snoozed")
+        return Settled(release(job, refunded, run_at=later), "job.snoozed")
     if is_final(job, error, policy):
         return Settled(failed(job, policy, text), "job.failed")
-    return Settled(
-        Release(
-            id=job.id, token=job.token, attempts=job.attempts, run_at=now + pause(job, error, policy, now),
-            last_error=text,
-        ),
-        "job.retried",
-    )  # fmt: skip
+    later = now + pause(job, error, policy, now)
+    return Settled(release(job, job.attempts, run_at=later, last_error=text), "job.retried")
+
+
+def release(job: Claimed, attempts: int, **terms: Any) -> Release:
+    """Return the ending of a row that stays, with so many attempts counted."""
+    return Release(id=job.id, token=job.token, tied=job.tied, attempts=attempts, **terms)
 
 
 def given_back(job: Claimed, *, keep_place: bool) -> Release:
     """Return the ending of a job that did not run, or was cut short by a drain: uncharged, as if never claimed."""
-    return Release(
-        id=job.id, token=job.token, attempts=job.attempts - 1, parks=job.parks, keep_announced=keep_place,
-        keep_crashes=True,
-    )  # fmt: skip
+    return release(job, job.attempts - 1, parks=job.parks, keep_announced=keep_place, keep_crashes=True)
 
 
 def is_final(job: Claimed, error: BaseException, policy: Policy) -> bool:
@@ -104,8 +95,8 @@ def is_final(job: Claimed, error: BaseException, policy: Policy) -> bool:
 def failed(job: Claimed, policy: Policy, text: str | None) -> Ending:
     """Return the ending of a job that will not run again."""
     if policy.delete_failed:
-        return Delete(job.id, job.token)
-    return Release(id=job.id, token=job.token, attempts=job.attempts, failed=True, last_error=text)
+        return Delete(job.id, job.token, job.tied, job.attempts > 1, failed=True, error=text)
+    return release(job, job.attempts, failed=True, last_error=text)
 
 
 def pause(job: Claimed, error: BaseException, policy: Policy, now: datetime) -> timedelta:

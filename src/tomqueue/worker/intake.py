@@ -201,8 +201,9 @@ class Intake:
 
     def _receive(self, below: int) -> int:
         """Claim what deliveries tell of, until there is something to start or no delivery is left."""
+        wanted = self._batch.size()
         while not self._halt.is_set() and (below == ALL or self._has_arrived(below)):
-            deliveries = self._again() or self._consumer.receive(min(self._batch.size(), self._board.room))
+            deliveries = self._again() or self._consumer.receive(min(wanted, self._board.room))
             self._lost.heard(deliveries)
             if not deliveries:
                 return 0
@@ -210,6 +211,7 @@ class Intake:
             found = self._claim(deliveries)
             if found:
                 return found
+            wanted *= 2  # news of jobs that are over comes in crowds: after the broker was blocked, for example
         return 0
 
     def _claim(self, deliveries: Sequence[Delivery]) -> int:

@@ -6,6 +6,7 @@ from tomqueue.definition import Registry
 from tomqueue.store.atomic import AtomicTransaction
 from tomqueue.store.sql import SqlStore
 from tomqueue.worker.attempt import Attempt
+from tomqueue.worker.checkpoints import Checkpoints
 from tomqueue.worker.context import JobContext
 from tomqueue.worker.policies import Policies
 
@@ -15,11 +16,14 @@ __all__ = ["Loading"]
 class Loading:
     """Fills an attempt from its row. Raises UnknownJob and UnreadableArguments: the row is parked then."""
 
-    def __init__(self, registry: Registry, policies: Policies, store: SqlStore, logger: logging.Logger) -> None:
+    def __init__(
+        self, registry: Registry, policies: Policies, store: SqlStore, logger: logging.Logger, checkpoints: Checkpoints
+    ) -> None:
         self._registry = registry
         self._policies = policies
         self._store = store
         self._logger = logger
+        self._checkpoints = checkpoints
 
     def __call__(self, attempt: Attempt) -> None:
         """Find the definition, read the arguments, and say what the job sees of itself."""
@@ -28,4 +32,6 @@ class Loading:
         loaded = attempt.loaded = definition.load(job.payload)
         attempt.policy = self._policies.of(definition, loaded.target, job)
         transaction = AtomicTransaction(self._store) if definition.options.atomic else None
-        attempt.context = JobContext(job, attempt.policy.max_attempts, self._logger, transaction)
+        attempt.context = JobContext(
+            job, attempt.policy.max_attempts, self._logger, self._checkpoints, transaction, is_async=definition.is_async
+        )

@@ -30,7 +30,7 @@ OVERTAKEN = timedelta(seconds=20)
 """By so much later news must have come: no news is sent that is older than 15 s, it gets a new stamp."""
 HELD = timedelta(seconds=20)
 """For so long another worker may have news in hand before those that have work as well help it."""
-UNDER_WAY = timedelta(seconds=2)
+UNDER_WAY = timedelta(seconds=1)
 """What was announced just before its queue was seen to be empty may still be on its way: idle workers wait for that."""
 WHOLE_EVERY = 20.0
 """Seconds after which a look begins at the oldest row again: what was given back, or committed late, lies there."""

@@ -29,13 +29,13 @@ class Scheduler:
     """A thread that enqueues due ticks; there is none where the application has no periodic jobs.
 
     ``now`` is the database's clock as this process keeps it. By that the thread sleeps; what is due it asks the
-    database itself, so that no job runs before its time.
+    database itself, so that no job runs before its time. ``table`` is the store's own unless one is given.
     """
 
-    def __init__(self, tools: Tools, now: Callable[[], datetime]) -> None:
+    def __init__(self, tools: Tools, now: Callable[[], datetime], table: ScheduleTable | None = None) -> None:
         self._tools = tools
         self._now = now
-        self._table = ScheduleTable(tools.store)
+        self._table = ScheduleTable(tools.store) if table is None else table
         self._schedules: dict[str, Schedule] = {}
         self._seen_at: float | None = None
         self._held: dict[str, float] = {}
@@ -90,7 +90,7 @@ class Scheduler:
     def _tell(self) -> None:
         """Write what the application declares when this worker starts; later only that it still does."""
         if self._seen_at is None:
-            self._table.declare(self._schedules)
+            self._table.declare(self._schedules, self._tools.ahead)
         elif boot_time() - self._seen_at > SEEN_EVERY:
             self._table.seen(self._schedules)
         else:
@@ -114,15 +114,15 @@ class Scheduler:
         row = self._table.get(name)
         if row.next_run_at is None or row.next_run_at > now:
             return  # another worker was quicker
-        registry = self._tools.registry
-        turn = turn_of(row.schedule, row.next_run_at, now, PIECE)
+        registry, ahead = self._tools.registry, self._tools.ahead
+        turn = turn_of(row.schedule, row.next_run_at + ahead, now + ahead, PIECE)
 
         def enqueue(connection: object) -> None:
             ticks = [Tick(schedule=name, at=at) for at in turn.ticks]
             self._tools.enqueue_many([replace(registry.periodic(name), tick=tick) for tick in ticks], connection)
 
-        if self._table.tick(row, turn, enqueue) and not turn.ticks:
+        if self._table.tick(row, turn.earlier(ahead), enqueue) and not turn.ticks:
             self._tools.logger.warning(
                 "%s: what was due since %s was missed and is left out (misfire=skip); next at %s",
-                name, row.next_run_at, turn.following,
+                name, row.next_run_at + ahead, turn.following,
             )  # fmt: skip

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from tomqueue.definition import Consumers, Prepared, Registry
@@ -24,7 +25,8 @@ class Tools:
     """The parts of one application that a worker uses.
 
     ``reporting`` is where every internal error goes. ``enqueue_many`` enqueues calls, in the transaction of a
-    connection.
+    connection. ``ahead`` is the time that a test has let pass by moving rows toward the past: by so much schedules,
+    which are computed from the hands of a clock, are ahead of the database's.
     """
 
     settings: Settings
@@ -39,3 +41,4 @@ class Tools:
     reporting: Reporting
     layers: Insertions[Attempt, bool]
     enqueue_many: Callable[[Iterable[Prepared], Any], list[Job]]
+    ahead: timedelta = timedelta()

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from tomqueue import TomQueue
 from tomqueue.cli.main import command
+from tomqueue.priority import PRIORITIES
 from tomqueue.store.leases import Leases, WorkerRow
 
 MODULE = """
@@ -78,12 +79,15 @@ def tq(cli: CommandLine) -> Iterator[TomQueue]:
     app.close()
 
 
-def lease_of(tq: TomQueue, worker: int = 1, queues: str = "*", seconds: float = 60.0) -> None:
+def lease_of(
+    tq: TomQueue, worker: int = 1, queues: str = "*", seconds: float = 60.0, ranks: range = PRIORITIES
+) -> None:
     """Write the lease of a worker that ends in so many seconds."""
     now = tq.tools().store.now()
     Leases(tq.tools().store).register(
         WorkerRow(
             id=worker, name=f"host:web pid:{worker}", supervisor=1, kind="worker", queues=queues, slots=1,
+            first_rank=ranks.start, last_rank=ranks[-1],
             started_at=now - timedelta(minutes=3), expires_at=now + timedelta(seconds=seconds),
         )
     )  # fmt: skip

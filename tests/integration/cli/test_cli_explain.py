@@ -44,6 +44,20 @@ def test_a_queue_without_a_live_worker_is_named(cli: Any, job: int, lease: Calla
     assert "no_worker" not in findings(cli, job)
 
 
+def test_a_priority_that_no_worker_takes_is_named(cli: Any, tq: TomQueue, job: int, lease: Callable[..., None]) -> None:
+    """Workers of the queue that serve other priorities do not count; the cures are a worker, or another priority."""
+    tq.jobs.reprioritise(job, "bulk")
+    lease(1, ranks=range(2))
+    lease(2, queues="default", ranks=range(1))
+    lease(3, queues="mailers")
+    assert findings(cli, job)["no_worker_of_priority"] == (
+        "no live worker of queue default takes priority bulk (2 workers: high only, high to normal only) → start one: "
+        f"`tomqueue run --queues default --min-priority bulk`, or `tomqueue jobs reprioritise {job} --to normal`"
+    )
+    lease(4, ranks=range(2, 4))
+    assert "no_worker_of_priority" not in findings(cli, job)
+
+
 def test_a_paused_queue_is_told(cli: Any, tq: TomQueue, job: int) -> None:
     """The cure is to resume it."""
     tq.tools().catalog.pause("default")

@@ -55,6 +55,25 @@ def test_a_ready_job_without_a_worker_fails_the_check(
     assert failing(cli.json("check")) == []
 
 
+def test_a_priority_that_no_worker_takes_fails_the_check(
+    cli: Any, tq: TomQueue, resize: Any, lease: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Although its queue has workers; `workers` says what each of them takes."""
+    for priority in ("high", "low", "bulk", "bulk"):
+        resize.using(priority=priority).enqueue("cat.png")
+    lease(1, ranks=range(2))
+    told = "no live worker serves bulk jobs of default (2 ready), low jobs of default (1 ready): start one with"
+    assert told in cli("check", code=1)
+    monkeypatch.setenv("COLUMNS", "120")
+    assert "* (high to normal only)" in cli("workers")
+    assert cli.json("workers")[0]["priorities"] == ["high", "normal"]
+    lease(2, ranks=range(2, 4))
+    assert failing(cli.json("check")) == []
+    tq.tools().catalog.pause("default")
+    lease(2, seconds=-1)
+    assert failing(cli.json("check")) == []
+
+
 def test_a_job_that_waits_too_long_fails_the_check(
     cli: Any, tq: TomQueue, resize: Any, lease: Callable[..., None]
 ) -> None:

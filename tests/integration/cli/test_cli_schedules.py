@@ -3,6 +3,7 @@
 import importlib
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -97,3 +98,49 @@ def test_an_older_database_is_not_changed(cli: Any, tq: TomQueue) -> None:
     cli("workoff", code=1)
     assert "upgraded the tables from version 1 to" in cli("migrate")
     assert cli.json("schedules", "list")[0]["state"] == "new"
+
+
+def overdue(cli: Any, *, code: int, **options: Any) -> list[tuple[str, str]]:
+    """Return what the doctor says of schedules, as level and text with its cure."""
+    found = cli.json("doctor", code=code, **options)["findings"]
+    return [(one["level"], f"{one['text']} → {one['cure']}") for one in found if one["name"] == "schedules"]
+
+
+def test_doctor_names_schedules_that_nobody_enqueues(cli: Any, tq: TomQueue) -> None:
+    """Since when, why, and what to do; a paused one is left alone."""
+    work(tq)
+    assert overdue(cli, code=0) == [("ok", "no periodic job is overdue → None")]
+    store = tq.tools().store
+    table, now = store.tables.schedules, store.now()
+
+    def write(name: str, due: timedelta, seen: timedelta) -> None:
+        values = {"next_run_at": now - due, "seen_at": now - seen}
+        store.write(lambda connection: connection.execute(table.update().where(table.c.name == name).values(values)))
+
+    write("report", due=timedelta(seconds=50), seen=timedelta())
+    assert [level for level, _ in overdue(cli, code=0)] == ["ok"]
+    write("report", due=timedelta(hours=3), seen=timedelta(hours=4))
+    write("sync", due=timedelta(minutes=5), seen=timedelta(seconds=30))
+    (report, of_report), (sync, of_sync) = overdue(cli, code=1)
+    assert (report, sync) == ("problem", "problem")
+    assert of_report.startswith("report has been due since ")
+    assert "(3 h ago) and nobody enqueues it: no worker that declares it has been seen since " in of_report
+    assert of_report.endswith("(4 h ago) → start `tomqueue run` with the application that declares it")
+    assert "although a worker knows it → see the log" in of_sync
+    tq.schedules.pause("report")
+    tq.schedules.pause("sync")
+    assert [level for level, _ in overdue(cli, code=0)] == ["ok"]
+
+
+def test_doctor_warns_of_schedules_that_the_application_does_not_declare(cli: Any, tq: TomQueue) -> None:
+    """A deploy may have taken the job away: no problem of this application's."""
+    work(tq)
+    store = tq.tools().store
+    table, long_ago = store.tables.schedules, store.now() - timedelta(hours=1)
+    values = {"name": "old", "next_run_at": long_ago, "seen_at": long_ago}
+    renamed = table.update().where(table.c.name == "sync").values(values)
+    store.write(lambda connection: connection.execute(renamed))
+    ((level, text),) = overdue(cli, code=0)
+    assert level == "warning"
+    assert "old has been due since" in text
+    assert "this application does not declare it → start the application that does" in text

@@ -1,11 +1,12 @@
 """The kit inside a transaction of the test's, which is rolled back."""
 
+import pytest
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from tests.integration.testing_kit.conftest import transaction
 from tomqueue import JobContext, TomQueue
-from tomqueue.testing import in_transaction
+from tomqueue.testing import NeedsCommits, in_transaction, on_own_database
 
 
 def test_the_usual_fixture_of_a_joined_session(tq: TomQueue, engine: Engine) -> None:
@@ -61,3 +62,36 @@ def test_nothing_of_the_block_stays(tq: TomQueue, engine: Engine) -> None:
         note.enqueue()
     job = note.enqueue()
     assert [one.id for one in tq.jobs.list()] == [job.id]
+
+
+def test_lost_news_is_what_a_commit_would_have_sent(tq: TomQueue, engine: Engine) -> None:
+    """Of jobs that are ready and were not before; a savepoint that is rolled back takes its news with it."""
+
+    @tq.job(name="note")
+    def note(text: str) -> None:
+        if text == "first":
+            note.enqueue("second")
+
+    with transaction(engine) as connection, in_transaction(tq, connection) as kit:
+        note.enqueue("before")
+        with kit.lose_news() as lost:
+            first = note.enqueue("first")
+            note.using(delay=60).enqueue("later")
+            savepoint = connection.begin_nested()
+            note.enqueue("undone")
+            savepoint.rollback()
+            assert lost.jobs == [first.id]
+            ran = kit.drain()
+            last = note.enqueue("last")
+        note.enqueue("after")
+        assert lost.jobs == [first.id, ran[2].id, last.id]
+        assert [one.job_id for one in lost.notifications] == lost.jobs
+        assert len(kit.drain()) == 2
+
+
+def test_a_crash_needs_commits(tq: TomQueue, engine: Engine) -> None:
+    """A dead process takes its transaction with it; the error says what to use for such a test."""
+    with transaction(engine) as connection, in_transaction(tq, connection) as kit:
+        for made in (kit, on_own_database(tq)):
+            with pytest.raises(NeedsCommits, match=r"committed.*tomqueue_kit.*on_temporary_database.*on_own_database"):
+                made.crash_at("worker.after_job")

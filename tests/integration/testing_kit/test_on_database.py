@@ -79,7 +79,7 @@ def test_a_crash_in_an_enqueue(tq: TomQueue) -> None:
 def test_a_crash_that_did_not_come(tq: TomQueue, capfd: pytest.CaptureFixture[str]) -> None:
     """It is no crash that was survived; what went wrong in the process is shown."""
     kit = on_own_database(tq)
-    with pytest.raises(NotReached, match=r"worker\.after_job was not reached .* exited with status 0"):
+    with pytest.raises(NotReached, match=r"worker\.after_job was not reached .* status 0; no job was ready: .*commit"):
         kit.crash_at("worker.after_job")
     with pytest.raises(SettingsError, match=r"no crash point .* worker\.after_job"):
         kit.crash_at("worker.after_lunch")

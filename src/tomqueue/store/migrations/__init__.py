@@ -4,15 +4,23 @@ from collections.abc import Callable
 
 from sqlalchemy.schema import ExecutableDDLElement
 
-from tomqueue.store.migrations import cancelled_at, schedules, unique_jobs
+from tomqueue.store.migrations import (
+    cancelled_at,
+    kept,
+    limits,
+    schedules,
+    served_priorities,
+    tied,
+    unique_jobs,
+    workflows,
+)
 from tomqueue.store.schema import SCHEMA_VERSION, Tables
 
 __all__ = ["STEPS"]
 
+IN_ORDER = (cancelled_at, schedules, tied, served_priorities, workflows, limits, kept, unique_jobs)
 STEPS: dict[int, Callable[[Tables], list[ExecutableDDLElement]]] = {
-    2: cancelled_at.step,
-    3: schedules.step,
-    4: unique_jobs.step,
+    version: migration.step for version, migration in enumerate(IN_ORDER, start=2)
 }
 """Version → the statements that lead to it from the version before. Version 1 is the first: it has no step."""
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Container
 
 __all__ = ["Silence", "Source"]
 
-QUIET = 2.0
+QUIET = 1.0
 """Seconds without a message after which a queue counts as empty, if we would have taken one."""
 QUIET_AT_FIRST = 0.5
 """The same for a queue that gave us none yet: what it has when we begin, it delivers before anything else."""
