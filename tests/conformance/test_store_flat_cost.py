@@ -173,7 +173,7 @@ def test_letting_the_next_one_in_costs_the_same(store: SqlStore) -> None:
     """By the plans of its statements: each reads the index of the limits, and sorts nothing of it."""
     store.know_limits([Limit(name="report", concurrency=1)])
     fill_held(store, MILLION // 10)
-    insert(store, new(ties={"limit_key": "report", "held": True}))
+    insert(store, new(ties={"limit_key": "report"}, held=True))
     explain = "EXPLAIN QUERY PLAN " if store.engine.dialect.name == "sqlite" else "EXPLAIN "
     plans: list[str] = []
 

@@ -23,7 +23,7 @@ from tomqueue.store.sql import SqlStore
 
 def limited(name: str, key: str = "report", **values: Any) -> NewJob:
     """Return a job that counts in a limit."""
-    return new(name, ties={"limit_key": key, "held": True}, **values)
+    return new(name, ties={"limit_key": key}, held=True, **values)
 
 
 def declare(store: SqlStore, concurrency: int | None = 1, every: timedelta | None = None, name: str = "report") -> None:
