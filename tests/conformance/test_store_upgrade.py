@@ -43,7 +43,9 @@ def make_first_version(store: SqlStore, version: int = 1) -> None:
         for index in added:
             index.drop(connection)
         for table, columns in ADDED.items():
-            for column in set(columns).intersection(jobs.c.keys() if table == "jobs" else columns):
+            for column in columns:  # in this order: what is computed goes before what it is computed from
+                if table == "jobs" and column not in jobs.c:
+                    continue
                 connection.execute(text(f"ALTER TABLE tomqueue_{table} DROP COLUMN {column}"))
         for name in ADDED_TABLES:
             connection.execute(text(f"DROP TABLE tomqueue_{name}"))

@@ -7,7 +7,7 @@ or the end of its time takes from a row is that column; ``unique_key`` stays, to
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -19,7 +19,17 @@ from tomqueue.job import Job, NewJob, lock_of
 from tomqueue.store.base import Inserted
 from tomqueue.store.rows import job_of
 
-__all__ = ["Ways", "holder_of", "holders", "insert_with_keys", "let_expired_go", "retake", "wanting"]
+__all__ = [
+    "Ways",
+    "holder_of",
+    "holders",
+    "insert_with_keys",
+    "let_expired_go",
+    "met_ones",
+    "new_ones",
+    "retake",
+    "wanting",
+]
 
 TRIES = 50
 """So often a key may be gone from a holder that was met, and be taken by another one, until that is given up."""
@@ -72,6 +82,27 @@ def insert_keyed(missing: dict[str, NewJob], ways: Ways) -> dict[str, Inserted]:
             time.sleep(random.uniform(0, LONGEST_PAUSE))  # noqa: S311 - jitter, no secret
     named = sorted({job.name for job in missing.values()})
     raise StoreUnavailable(f"a unique key of {', '.join(named)} was taken and let go again {TRIES} times: try again")
+
+
+def new_ones(jobs: Sequence[NewJob], written: Sequence[Inserted]) -> dict[int, NewJob]:
+    """Return the jobs that were inserted, by their ids; those that met the holder of their unique key were not."""
+    new: dict[int, NewJob] = {}
+    for job, one in zip(jobs, written, strict=True):
+        if one.existing is None:
+            new.setdefault(one.id, job)
+    return new
+
+
+def met_ones(jobs: Sequence[NewJob], written: Sequence[Inserted]) -> list[NewJob]:
+    """Return, as jobs that enter, the holders that a caller's transaction met and locked.
+
+    Until its end whoever lets jobs in may pass over them.
+    """
+    return [
+        replace(job, ties={"limit_key": one.existing.limit_key})
+        for job, one in zip(jobs, written, strict=True)
+        if one.existing is not None and one.existing.limit_key is not None
+    ]
 
 
 def existing(job: Job) -> Inserted:

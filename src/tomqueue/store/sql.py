@@ -24,6 +24,7 @@ from tomqueue.store.callers_rows import CallersRows
 from tomqueue.store.commit import after_commit
 from tomqueue.store.kept import CheckpointTie, HistoryTie, ResultTie
 from tomqueue.store.keyed_rows import KeyedRows
+from tomqueue.store.keys import met_ones, new_ones
 from tomqueue.store.limit_terms import declare
 from tomqueue.store.limits import Limits
 from tomqueue.store.liveness import LiveLocks
@@ -437,27 +438,6 @@ class SqlStore(KeyedRows):
     def _later(self, clock: Any, delay: timedelta) -> Any:
         """Return ``clock`` plus ``delay`` as a value for SQLAlchemy."""
         return clock + delay
-
-
-def new_ones(jobs: Sequence[NewJob], written: Sequence[Inserted]) -> dict[int, NewJob]:
-    """Return the jobs that were inserted, by their ids; those that met the holder of their unique key were not."""
-    new: dict[int, NewJob] = {}
-    for job, one in zip(jobs, written, strict=True):
-        if one.existing is None:
-            new.setdefault(one.id, job)
-    return new
-
-
-def met_ones(jobs: Sequence[NewJob], written: Sequence[Inserted]) -> list[NewJob]:
-    """Return, as jobs that enter, the holders that a caller's transaction met and locked.
-
-    Until its end whoever lets jobs in may pass over them.
-    """
-    return [
-        replace(job, ties={"limit_key": one.existing.limit_key})
-        for job, one in zip(jobs, written, strict=True)
-        if one.existing is not None and one.existing.limit_key is not None
-    ]
 
 
 def pairs(want: Want) -> list[tuple[str, int]]:

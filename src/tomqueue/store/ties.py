@@ -92,7 +92,8 @@ class Ties:
             yield []
             return
         jobs = self._jobs
-        tied = select(jobs).where(meant, jobs.c.tied).order_by(jobs.c.id).with_for_update()
+        # not against a shared lock of the key: a caller's transaction has one on a unique job that it met
+        tied = select(jobs).where(meant, jobs.c.tied).order_by(jobs.c.id).with_for_update(key_share=True)
         before = connection.execute(by_key(tied, jobs)).all()
         yield before
         if before:

@@ -1,7 +1,7 @@
 """Workflows: written with their jobs in one transaction, and what people and programs ask of them."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, delete, func, not_, select, update
 
 from tomqueue.definition import Plan, Post, Step, within
-from tomqueue.errors import JobNotFound, JobStateError
+from tomqueue.errors import EnqueueError, JobNotFound, JobStateError
 from tomqueue.job import Job, NewJob
 from tomqueue.store.base import Inserted
 from tomqueue.store.rows import job_of
@@ -103,8 +103,13 @@ class WorkflowTable:
         workflow = int(key[0])
         tied = (tied_to(workflow, job, post) for job, post in zip(jobs, posts, strict=True))
         inserted: list[Inserted] = []
+        made: set[int] = set()
         while piece := list(islice(tied, PIECE)):
             inserted += self._store.insert(piece, connection)
+            made.update(row.id for row in inserted[-len(piece) :] if row.existing is None)
+            if len(made) < len(inserted):
+                self._take_back(connection, workflow, made)
+                raise meets_a_key(jobs, inserted)
         ids = [row.id for row in inserted]
         waiting: defaultdict[int | None, list[int]] = defaultdict(list)
         for post, job_id in zip(posts, ids, strict=True):
@@ -113,6 +118,13 @@ class WorkflowTable:
         ends = {"first_job": min(ids), "last_job": max(ids)}
         connection.execute(update(self._workflows).where(self._workflows.c.id == workflow).values(ends))
         return workflow, inserted
+
+    def _take_back(self, connection: Connection, workflow: int, made: Collection[int]) -> None:
+        """Delete what is written of a workflow that cannot be: the caller may commit the rest of its transaction."""
+        ids = iter(sorted(made))
+        while piece := list(islice(ids, PIECE)):
+            connection.execute(delete(self._jobs).where(self._jobs.c.id.in_(piece)))
+        connection.execute(delete(self._workflows).where(self._workflows.c.id == workflow))
 
     def cancelling(self, workflow: int) -> Row[Any]:
         """Write down that a person cancels a workflow. Raises JobNotFound, JobStateError when it has finished."""
@@ -225,6 +237,22 @@ class WorkflowTable:
         """Return the condition of a workflow's jobs."""
         jobs = self._jobs.c
         return and_(jobs.id.between(workflow.first_job, workflow.last_job), jobs.workflow == workflow.id)
+
+
+def meets_a_key(jobs: Sequence[NewJob], inserted: Sequence[Inserted]) -> EnqueueError:
+    """Return the error of a workflow of which some job was not inserted, since another one holds its unique key."""
+    cure = "enqueue this one by using(unique=False, …)"
+    seen: set[int] = set()
+    for job, row in zip(jobs, inserted, strict=False):
+        if row.existing is not None and row.id not in seen:
+            return EnqueueError(
+                f"{job.name}: job {row.id} holds the unique key of this job, and a workflow goes on after jobs of its "
+                f"own only: {cure}, or wait until that one lets its key go"
+            )
+        if row.id in seen:
+            return EnqueueError(f"{job.name}: two jobs of the workflow have the same unique key: {cure}")
+        seen.add(row.id)
+    raise AssertionError("unreachable")
 
 
 def tied_to(workflow: int, job: NewJob, post: Post) -> NewJob:
