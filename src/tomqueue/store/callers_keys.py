@@ -137,6 +137,10 @@ class InMysql(InSqlite):
     old, so that a locking read decides.
     """
 
+    def __init__(self, connection: Connection, jobs: Table, rows: CallersRows, committed: Committed) -> None:
+        super().__init__(connection, jobs, rows, committed)
+        self._freed: set[str] = set()
+
     def holders(self, locks: Sequence[str]) -> dict[str, Job]:
         """Read who holds locks; lock those that wait. One whose time is over is nobody's to wait for."""
         committed = self._committed.key_holders(locks)
@@ -157,10 +161,13 @@ class InMysql(InSqlite):
             self._committed.write(lambda connection: let_expired_go(connection, jobs, others, now))
         if own := [lock for lock in locks if lock not in others]:
             super().let_expired_go(own)
+            self._freed.update(own)
 
     def _insert(self, job: NewJob) -> Inserted | None:
         assert job.unique is not None
         lock = job.unique.lock(job.name)
+        if lock in self._freed:  # by this transaction, for whose end a look from outside would wait
+            return self._insert_alone(job)
         if self._committed.key_holders([lock]) or self._own([lock]):
             return None
         return self._committed.with_key(lock, lambda held: None if held else self._insert_alone(job))
