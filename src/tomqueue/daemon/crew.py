@@ -18,7 +18,7 @@ from tomqueue.store.leases import WorkerRow
 from tomqueue.store.sql import SqlStore
 from tomqueue.worker.board import Board
 from tomqueue.worker.housekeeper import TIME_TO_UNWIND
-from tomqueue.worker.worker import WorkerOptions
+from tomqueue.worker.options import WorkerOptions
 
 __all__ = ["Crew", "Place"]
 
