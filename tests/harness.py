@@ -18,8 +18,9 @@ from tomqueue.events import EVENTS
 from tomqueue.store.sql import SqlStore
 from tomqueue.transport.memory import MemoryTransport
 from tomqueue.worker.board import Board
+from tomqueue.worker.options import WorkerOptions
 from tomqueue.worker.tools import Tools
-from tomqueue.worker.worker import Worker, WorkerOptions
+from tomqueue.worker.worker import Worker
 
 PATIENCE = 20.0
 """Seconds after which something that must happen did not."""

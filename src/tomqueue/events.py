@@ -43,6 +43,10 @@ class Events:
             raise SettingsError(f"no event is called {event!r}; there are {', '.join(EVENTS)}")
         self._subscribers[event].append(callback)
 
+    def hears(self, event: str) -> bool:
+        """Say whether anybody subscribed to ``event``."""
+        return event in self._subscribers
+
     def emit(self, event: str, **details: Any) -> None:
         """Tell every subscriber of ``event``."""
         for callback in self._subscribers.get(event, ()):

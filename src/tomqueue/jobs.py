@@ -1,9 +1,10 @@
-"""``tq.jobs``: look at jobs, retry, cancel, edit, delete and publish them. What the CLI can, Python can."""
+"""``tq.jobs``: look at jobs, retry, cancel, edit, delete, publish them, one or many. What the CLI can, Python can."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 
-from tomqueue.errors import EnqueueError, SettingsError
+from tomqueue.errors import EnqueueError, JobNotFound, SettingsError
 from tomqueue.events import Events
 from tomqueue.job import Job, Results, State
 from tomqueue.priority import Priority
@@ -11,9 +12,10 @@ from tomqueue.store.attempt_errors import AttemptError
 from tomqueue.store.catalog import Catalog, Filter
 from tomqueue.store.checkpoints import Progress
 from tomqueue.store.editing import Move, Reprioritise, Reschedule
+from tomqueue.store.selection import CANCEL, DELETE, RETRY, Change, change_all, edited, parts_of
 from tomqueue.transport.republisher import DEFAULT_RATE, Republisher
 
-__all__ = ["Jobs"]
+__all__ = ["Jobs", "Selection"]
 
 
 class Jobs:
@@ -66,6 +68,18 @@ class Jobs:
         """Return how many jobs there are."""
         return self._catalog().count(Filter(state=None if state is None else State(state), queue=queue, name=name))
 
+    def where(
+        self,
+        *,
+        state: State | str | None = None,
+        queue: str | None = None,
+        name: str | None = None,
+        older_than: timedelta | None = None,
+    ) -> "Selection":
+        """Return all jobs that these conditions mean, to be changed together: ``where(queue="mailers").cancel()``."""
+        which = Filter(state=None if state is None else State(state), queue=queue, name=name, older_than=older_than)
+        return Selection(self._catalog, which, self._events, self._priority_of)
+
     def retry(self, job_id: int) -> Job:
         """Make a job that does not run ready now, with all its attempts; raises JobStateError while it runs.
 
@@ -90,10 +104,7 @@ class Jobs:
 
         Raises JobNotFound, JobStateError while the job runs, SettingsError for a priority that there is not.
         """
-        try:
-            edit = Reprioritise(self._priority_of(priority))
-        except EnqueueError as error:
-            raise SettingsError(str(error)) from error
+        edit = reprioritised(self._priority_of, priority)
         return self._catalog().edit(job_id, edit).bound(self.publish, self._results)
 
     def reschedule(self, job_id: int, *, run_at: datetime | None = None, delay: float | timedelta | None = None) -> Job:
@@ -133,3 +144,89 @@ class Jobs:
         piece's size. Raises SettingsError without a broker, and PublishError.
         """
         return self._republisher().republish(queues, older_than=older_than, rate=rate, progress=progress)
+
+
+class Selection:
+    """All jobs that a filter means at the time of each call; nothing is read before.
+
+    A change goes in pieces of some hundred jobs, each a short transaction, and returns how many jobs it changed. What
+    is enqueued meanwhile is left out; what meanwhile came into another state, too. ``progress`` is called with each
+    piece's size. Raises JobStateError for a state that cannot be changed so.
+    """
+
+    def __init__(
+        self,
+        catalog: Callable[[], Catalog],
+        which: Filter,
+        events: Events,
+        priority_of: Callable[[Priority | str | int], Priority],
+    ) -> None:
+        self._catalog = catalog
+        self._which = which
+        self._events = events
+        self._priority_of = priority_of
+
+    def count(self) -> int:
+        """Return how many jobs there are."""
+        return self._catalog().count(self._which)
+
+    def retry(self, *, progress: Callable[[int], object] = lambda _: None) -> int:
+        """Make them ready now, with all their attempts; without a state the failed ones are meant."""
+        return self._change(RETRY, progress)
+
+    def cancel(self, *, progress: Callable[[int], object] = lambda _: None) -> int:
+        """Take them out of their queues; without a state those that wait are meant. ``running`` are told to stop."""
+        return self._change(CANCEL, progress)
+
+    def delete(self, *, progress: Callable[[int], object] = lambda _: None) -> int:
+        """Delete them for good; without a state all that do not run are meant."""
+        return self._change(DELETE, progress)
+
+    def reprioritise(
+        self, priority: Priority | str | int, *, progress: Callable[[int], object] = lambda _: None
+    ) -> int:
+        """Give them another priority; without a state those that wait are meant, as for the other edits.
+
+        Raises SettingsError for a priority that there is not.
+        """
+        return self._change(edited(reprioritised(self._priority_of, priority)), progress)
+
+    def reschedule(
+        self,
+        *,
+        run_at: datetime | None = None,
+        delay: float | timedelta | None = None,
+        progress: Callable[[int], object] = lambda _: None,
+    ) -> int:
+        """Give them another time, and take away their expiry. Raises SettingsError for a time that cannot be."""
+        return self._change(edited(Reschedule(run_at=run_at, delay=delay)), progress)
+
+    def move(self, queue: str, *, progress: Callable[[int], object] = lambda _: None) -> int:
+        """Put them into another queue. Raises SettingsError for a name that no queue can have."""
+        return self._change(edited(Move(queue)), progress)
+
+    def _change(self, change: Change, progress: Callable[[int], object]) -> int:
+        catalog = self._catalog()
+
+        def piece_done(ids: Sequence[int]) -> None:
+            if change is CANCEL and self._events.hears("job.cancelled"):
+                self._tell_cancelled(catalog, ids)
+            progress(len(ids))
+
+        return change_all(catalog, change, parts_of(change, self._which), piece_done)
+
+    def _tell_cancelled(self, catalog: Catalog, ids: Sequence[int]) -> None:
+        """Tell of those that waited: of one that runs its worker tells."""
+        for job_id in ids:
+            with suppress(JobNotFound):
+                job = catalog.get(job_id)
+                if job.state is State.FAILED and job.cancelled_at is not None:
+                    self._events.emit("job.cancelled", job=job)
+
+
+def reprioritised(of: Callable[[Priority | str | int], Priority], priority: Priority | str | int) -> Reprioritise:
+    """Return the edit. Raises SettingsError for a priority that there is not."""
+    try:
+        return Reprioritise(of(priority))
+    except EnqueueError as error:
+        raise SettingsError(str(error)) from error

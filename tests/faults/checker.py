@@ -24,7 +24,7 @@ class Unknown(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """What a run shows. Zero always: lost, phantom, early, not_owned, effects_off; the others where a scenario says."""
+    """What a run shows; ``wrong`` says what must be zero: always, or where a scenario says so."""
 
     jobs: int
     """Keys that were committed, as far as their producers know."""
@@ -48,10 +48,14 @@ class Counts:
     """Atomic jobs whose effect is not in the database exactly once."""
     charged: int = 0
     """Keys that were charged more than one attempt."""
+    revived: int = 0
+    """Keys that a person had cancelled and that began, or came to an end, after the answer allowed it."""
+    not_kept: int = 0
+    """Keys that a person had cancelled and that are not there as that, although they did not finish."""
 
     def wrong(self, *, may_overlap: bool = False, may_restart: bool = True, may_charge: bool = True) -> dict[str, int]:
         """Return what must not be, by name."""
-        never = {"lost", "phantom", "early", "not_owned", "effects_off"}
+        never = {"lost", "phantom", "early", "not_owned", "effects_off", "revived", "not_kept"}
         never |= set() if may_overlap else {"overlapping"}
         never |= set() if may_restart else {"restarted", "duplicated"}
         never |= set() if may_charge else {"charged"}
@@ -66,21 +70,24 @@ def check(events: Sequence[Event], effects: Iterable[str], unknown: Unknown = Un
     keys = Keys(events)
     done = Counter(event.key for event in events if event.what is What.FINISHED)
     starts = Counter(event.key for event in events if event.what is What.STARTED)
-    must_run = keys.committed | (keys.unknown if unknown is Unknown.PRESENT else set())
-    may_run = must_run | (keys.unknown if unknown is Unknown.EITHER else set())
+    cancels = Cancels(events)
+    may_run = keys.committed | (keys.unknown if unknown is not Unknown.ABSENT else set())
+    must_run = (may_run if unknown is Unknown.PRESENT else keys.committed) - cancels.all
     by_key = grouped(events)
     return Counts(
         jobs=len(keys.committed),
         recovered=len(keys.unknown & set(done)),
-        lost=len(must_run - set(done)) + len((keys.unknown & set(starts)) - set(done) - must_run),
+        lost=len(must_run - set(done)) + len((keys.unknown & set(starts)) - set(done) - must_run - cancels.all),
         phantom=len(set(starts) - may_run),
         restarted=sum(starts.values()) - len(starts),
         duplicated=sum(done.values()) - len(done),
         overlapping=sum(overlaps(of_key) for of_key in by_key.values()),
         early=sum(is_early(of_key) for of_key in by_key.values()),
         not_owned=sum(not_owned(of_key) for of_key in by_key.values()),
-        effects_off=effects_off(Counter(effects), must_run, may_run, set(done)),
+        effects_off=effects_off(Counter(effects), must_run, may_run - cancels.kept, set(done)),
         charged=len({event.key for event in events if event.what is What.STARTED and event.attempt > 1}),
+        revived=sum(is_revived(of_key) for of_key in by_key.values()),
+        not_kept=len((cancels.withdrawn | (cancels.asked - set(done))) - cancels.kept),
     )
 
 
@@ -106,6 +113,30 @@ class Keys:
             for what in (What.ENQUEUED, What.COMMITTED, What.ROLLED_BACK)
         )
         self.unknown = enqueued - self.committed - rolled_back
+
+
+class Cancels:
+    """Which keys a person cancelled, by the answer, and which of them are kept as that."""
+
+    def __init__(self, events: Sequence[Event]) -> None:
+        self.withdrawn, self.asked, self.kept = (
+            {event.key for event in events if event.what is what}
+            for what in (What.WITHDRAWN, What.ASKED_TO_END, What.KEPT)
+        )
+        self.all = self.withdrawn | self.asked
+
+
+def is_revived(events: Sequence[Event]) -> bool:
+    """Say whether a key went on after it was withdrawn, or began more than once after it was asked to end.
+
+    Once it may: what a worker has claimed ahead counts as running.
+    """
+    withdrawn = next((event.time for event in events if event.what is What.WITHDRAWN), None)
+    asked = next((event.time for event in events if event.what is What.ASKED_TO_END), None)
+    steps = {What.STARTED, What.FINISHED, What.SETTLED}
+    if withdrawn is not None and any(event.what in steps and event.time > withdrawn for event in events):
+        return True
+    return asked is not None and sum(event.what is What.STARTED and event.time > asked for event in events) > 1
 
 
 def grouped(events: Sequence[Event]) -> dict[str, list[Event]]:

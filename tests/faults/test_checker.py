@@ -62,11 +62,37 @@ def test_a_good_run_has_nothing_wrong() -> None:
             {"not_owned": 1},
         ),
         ((*GOOD, "settled a"), {"not_owned": 1}),
+        (("enqueued a", "committed a", "withdrawn a"), {"not_kept": 1}),
+        (("enqueued a", "committed a", "withdrawn a", "started a", "kept a"), {"revived": 1}),
+        (("enqueued a", "committed a", "started a", "withdrawn a", "finished a", "kept a"), {"revived": 1}),
+        (("enqueued a", "committed a", "started a", "asked_to_end a"), {"not_kept": 1}),
+        (
+            ("enqueued a", "committed a", "asked_to_end a", "started a", "started a pid=2", "cut a pid=2", "kept a"),
+            {"revived": 1},
+        ),
     ],
 )
 def test_what_must_not_be_is_found(lines: tuple[str, ...], wrong: dict[str, int]) -> None:
     """Lost before and after its start, phantom in two ways, early, overlapping, and finished by a non-owner."""
     assert counted(*lines).wrong() == wrong
+
+
+def test_cancelled_jobs_may_end_as_they_were_answered() -> None:
+    """One that waited is kept; so is one that ran, or it finished; one that was claimed ahead may begin once."""
+    counts = counted(
+        "enqueued a", "committed a", "started a", "withdrawn a", "kept a",  # its worker had died: it waited
+        "enqueued b", "committed b", "started b", "asked_to_end b", "cut b", "kept b",
+        "enqueued c", "committed c", "asked_to_end c", "started c", "finished c", "settled c",
+        "enqueued d-atomic", "committed d-atomic", "started d-atomic", "finished d-atomic", "withdrawn d-atomic",
+        "kept d-atomic",
+        "enqueued e-atomic", "committed e-atomic", "asked_to_end e-atomic", "started e-atomic", "finished e-atomic",
+        "settled e-atomic",
+        effects=("e-atomic",),
+    )  # fmt: skip
+    assert counts.wrong() == NOTHING_WRONG
+    assert counted("enqueued d-atomic", "withdrawn d-atomic", "kept d-atomic", effects=("d-atomic",)).wrong() == {
+        "effects_off": 1
+    }
 
 
 def test_an_overlap_of_the_first_and_the_third_run_is_found() -> None:

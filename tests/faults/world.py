@@ -22,6 +22,7 @@ from tests.faults.load import Load
 from tests.faults.wired import WiredBroker
 from tomqueue import State, TomQueue
 from tomqueue.crash_points import VARIABLE
+from tomqueue.jobs import Jobs
 from tomqueue.service import boot_time
 from tomqueue.settings import Settings
 from tomqueue.store.leases import DEAD, Leases
@@ -230,6 +231,11 @@ class World:
         with self._tq.tools().store.writing() as connection:
             connection.execute(text(statement))
 
+    @property
+    def jobs(self) -> Jobs:
+        """The jobs, as a person sees and changes them."""
+        return self._tq.jobs
+
     def count(self, state: State | None = None, name: str | None = None) -> int:
         """Return how many jobs there are (in a state, of a name)."""
         return self._tq.jobs.count(state=state, name=name)
@@ -241,13 +247,27 @@ class World:
         self.finish_jobs()
         self.drain()
 
-    def finish_jobs(self) -> None:
-        """Wait until the producers are through and no job is left."""
+    def finish_jobs(self, *, may_fail: bool = False) -> None:
+        """Wait until the producers are through and no job is left, but for failed ones if there may be any."""
+        self._end_producers()
+        self._wait_until_done(State.FAILED if may_fail else None)
+
+    def keep_cancelled(self) -> None:
+        """Let all be done but what a person cancelled; write down that it is there as that, and delete it."""
+        self.finish_jobs(may_fail=True)
+        for job in self.jobs.list(state=State.FAILED, limit=None):
+            if job.cancelled_at is not None and job.last_error == "cancelled":
+                self.ledger.write(What.KEPT, job.arguments["key"])
+        self.jobs.where(state=State.FAILED).delete()
+
+    def _end_producers(self) -> None:
         self.stop_producers(0)
         for producer in self._producers:
             producer.process.wait(PATIENCE)
+
+    def _wait_until_done(self, but: State | None) -> None:
         try:
-            wait_until(lambda: self._tq.jobs.count() == 0, "no jobs left", PATIENCE)
+            wait_until(lambda: self.count() == (0 if but is None else self.count(but)), "no jobs left", PATIENCE)
         except AssertionError:
             print(*self._left(), sep="\n")
             raise

@@ -13,8 +13,8 @@ from tomqueue.job import Claimed
 from tomqueue.worker.attempt import Attempt
 from tomqueue.worker.board import Board
 from tomqueue.worker.slot import Slot, interrupt_main_thread, interrupt_thread
+from tomqueue.worker.slots import raise_pending
 from tomqueue.worker.timeout import Timeout
-from tomqueue.worker.worker import raise_pending
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 

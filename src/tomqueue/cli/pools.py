@@ -11,7 +11,7 @@ from tomqueue.errors import SettingsError
 from tomqueue.priority import PRIORITIES, Priority
 from tomqueue.settings import check_name
 from tomqueue.worker.board import MAX_SLOTS
-from tomqueue.worker.worker import WorkerOptions
+from tomqueue.worker.options import WorkerOptions
 
 __all__ = ["worker_options", "workers"]
 

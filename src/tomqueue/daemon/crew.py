@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from tomqueue.daemon.deaths import Cause
 from tomqueue.daemon.process import ChildProcess, Command
 from tomqueue.daemon.registry import Birth, Registry
+from tomqueue.daemon.restarts import GIVE_UP_AFTER, Restarts
 from tomqueue.daemon.spec import Kind
 from tomqueue.service import boot_time
 from tomqueue.settings import Settings
@@ -17,18 +18,10 @@ from tomqueue.store.leases import WorkerRow
 from tomqueue.store.sql import SqlStore
 from tomqueue.worker.board import Board
 from tomqueue.worker.housekeeper import TIME_TO_UNWIND
-from tomqueue.worker.worker import WorkerOptions
+from tomqueue.worker.options import WorkerOptions
 
 __all__ = ["Crew", "Place"]
 
-LONGEST_PAUSE = 30.0
-DOUBLINGS = 7
-AWAY_PAUSE = 2.0
-"""Before the next child looks whether the database is back."""
-PAUSE = 1.0
-"""Before a start that failed is tried again."""
-GIVE_UP_AFTER = 5
-"""Starts in a row that ended before the child took jobs, in every place: the application cannot be started."""
 TIME_TO_BURY = 5.0
 """After the last child has ended; what the database does not take by then is the next sweep's."""
 
@@ -42,8 +35,7 @@ class Place:
     name: str | None = None
     """What its processes are called, one after the other; None is by host and process id."""
     child: ChildProcess | None = None
-    failures: int = 0
-    next_start: float = 0.0
+    restarts: Restarts = field(default_factory=Restarts)
     finished: bool = False
     """Whether it need not be filled again (``until_idle``)."""
 
@@ -57,7 +49,10 @@ class Rolling:
 
 
 class Crew:
-    """Keeps every place filled until it is told to drain."""
+    """Keeps every place filled until it is told to drain.
+
+    ``database_answers`` says whether the last heartbeat was written.
+    """
 
     def __init__(
         self,
@@ -68,6 +63,7 @@ class Crew:
         logger: logging.Logger,
         *,
         report: Callable[[BaseException], None],
+        database_answers: Callable[[], bool],
         supervisor: int,
         lock: int | None,
     ) -> None:
@@ -76,6 +72,7 @@ class Crew:
         self._command = command
         self._logger = logger
         self._report = report
+        self._database_answers = database_answers
         self._supervisor = supervisor
         self._lock = lock
         self._rolling = Rolling()
@@ -113,7 +110,10 @@ class Crew:
             child.kill()
 
     def restart(self) -> None:
-        """Replace the children one by one; each waits until the one before takes jobs."""
+        """Replace the children one by one; each waits until the one before takes jobs. Empty places wait no longer."""
+        for place in self._places:
+            if place.child is None:
+                place.restarts = Restarts()
         self._rolling.waiting = [place for place in self._places if place.child is not None]
         self._rolling.current = None
 
@@ -129,7 +129,7 @@ class Crew:
     @property
     def never_started(self) -> bool:
         """Whether in every place several children in a row ended before they took jobs: nothing can be started."""
-        return all(place.failures >= GIVE_UP_AFTER for place in self._places)
+        return all(place.restarts.failures >= GIVE_UP_AFTER for place in self._places)
 
     def boards(self) -> dict[int, Board]:
         """Return the board of every child by its worker id."""
@@ -145,12 +145,13 @@ class Crew:
             return
         if child is not None:
             self._empty(place, child)
-        if not self._stopping and not place.finished and boot_time() >= place.next_start:
+        wanted = not self._stopping and not place.finished
+        if wanted and place.restarts.may_start(boot_time(), database_answers=self._database_answers()):
             self._fill(place)
 
     def _fill(self, place: Place) -> None:
         """Start a child; it takes no job before its lease is written."""
-        place.next_start = boot_time() + PAUSE
+        place.restarts.started(boot_time())
         child = ChildProcess(self._command, place.options, place.kind, [] if self._lock is None else [self._lock])
         try:
             child.start()
@@ -180,11 +181,9 @@ class Crew:
             )
         self._registry.died(child.worker, f"process {child.pid}", death)
         place.finished = place.options.until_idle and child.worked_off
-        place.failures = 0 if child.board.ready or death.cause is Cause.TOLD else place.failures + 1
-        if place.failures:
-            place.next_start = boot_time() + min(0.25 * 2 ** min(place.failures, DOUBLINGS), LONGEST_PAUSE)
-        else:
-            place.next_start = boot_time() + AWAY_PAUSE if child.missed_database else 0.0
+        place.restarts.ended(
+            boot_time(), worked=child.board.ready, told=death.cause is Cause.TOLD, missed_database=child.missed_database
+        )
         child.close()
 
     # Restart one by one -------------------------------------------------------------------------------

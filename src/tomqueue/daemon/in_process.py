@@ -21,8 +21,9 @@ from tomqueue.job import Claimed
 from tomqueue.settings import check_name
 from tomqueue.worker.attempt import Attempt
 from tomqueue.worker.board import MAX_SLOTS
+from tomqueue.worker.options import WorkerOptions
 from tomqueue.worker.tools import Tools
-from tomqueue.worker.worker import Worker, WorkerOptions
+from tomqueue.worker.worker import Worker
 
 __all__ = ["InProcessWorker", "Ran", "Watch", "WorkedOff", "options_of", "ran", "work_off", "worker_of"]
 

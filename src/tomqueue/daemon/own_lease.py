@@ -12,8 +12,8 @@ from tomqueue.errors import StoreError
 from tomqueue.service import boot_time
 from tomqueue.store.leases import Leases, WorkerRow
 from tomqueue.worker.board import Board
+from tomqueue.worker.options import WorkerOptions
 from tomqueue.worker.tools import Tools
-from tomqueue.worker.worker import WorkerOptions
 
 __all__ = ["OwnLease"]
 

@@ -12,8 +12,8 @@ from tomqueue.daemon.deaths import Cause, Death, reason_of
 from tomqueue.daemon.spec import EXIT_DATABASE_AWAY, EXIT_LEASE_LOST, ChildSpec, Kind
 from tomqueue.service import boot_time
 from tomqueue.worker.board import Board, Leaving
+from tomqueue.worker.options import WorkerOptions
 from tomqueue.worker.watchdog import read_dump
-from tomqueue.worker.worker import WorkerOptions
 
 __all__ = ["ChildProcess"]
 

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
-from tomqueue.worker.worker import WorkerOptions
+from tomqueue.worker.options import WorkerOptions
 
 __all__ = ["EXIT_DATABASE_AWAY", "EXIT_LEASE_LOST", "ChildSpec", "Kind"]
 

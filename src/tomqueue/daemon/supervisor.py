@@ -56,7 +56,8 @@ class Supervisor:
         lock = None if self._locks is None else self._locks.hold(self._id)
         leases = Leases(store)
         self._crew = Crew(
-            store, self._current, places, command, logger, report=report, supervisor=self._id, lock=lock,
+            store, self._current, places, command, logger, report=report,
+            database_answers=self._database_answers, supervisor=self._id, lock=lock,
         )  # fmt: skip
         self._heartbeat = Heartbeat(
             leases, self._id, self._crew.boards, self._current, timed=self._locks is None, report=report,
@@ -69,6 +70,9 @@ class Supervisor:
 
     def _current(self) -> Settings:
         return self._settings
+
+    def _database_answers(self) -> bool:
+        return self._heartbeat.connected_for() > 0
 
     def run(self) -> bool:
         """Supervise until the end; say whether the application could be started at all."""

@@ -73,9 +73,12 @@ class Transactions(ABC):
         self.engine.dispose()
 
     def rest(self) -> None:
-        """Close pooled connections that nobody uses: what is cold may not be needed for hours."""
+        """Close pooled connections that nobody uses: what is cold may not be needed for hours.
+
+        Of the pool itself, which goes on: one that a thread is just using comes back to it, and is not left open.
+        """
         self._forget_the_parents()
-        self.engine.dispose()
+        self.engine.pool.dispose()
 
     # For what is cold: SQLAlchemy ---------------------------------------------------------------------
 

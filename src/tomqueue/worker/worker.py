@@ -1,16 +1,14 @@
 """A worker: turns its stack until it is told to stop."""
 
 import resource
-import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from tomqueue.errors import JobInterrupted, LeaseLost, StoreError
-from tomqueue.priority import PRIORITIES, nearest_rank
+from tomqueue.priority import nearest_rank
 from tomqueue.service import boot_time
 from tomqueue.stack import Layer
 from tomqueue.store.admissions import Admissions
@@ -35,45 +33,23 @@ from tomqueue.worker.looks import Looks
 from tomqueue.worker.loop import LoopThread
 from tomqueue.worker.lost_news import LostNews
 from tomqueue.worker.messages import Messages
+from tomqueue.worker.options import WorkerOptions
 from tomqueue.worker.policies import Policies
 from tomqueue.worker.pop import Pop
 from tomqueue.worker.pruner import Pruner
 from tomqueue.worker.queues import Queues
 from tomqueue.worker.scheduler import Scheduler
-from tomqueue.worker.slot import Slot, interrupt_main_thread, interrupt_thread
+from tomqueue.worker.slot import Slot
+from tomqueue.worker.slots import Slots
 from tomqueue.worker.stack import worker_stack
 from tomqueue.worker.timeout import Timeout
 from tomqueue.worker.tools import Tools
 from tomqueue.worker.watchdog import Watchdog
 
-__all__ = ["Worker", "WorkerOptions"]
+__all__ = ["Worker"]
 
 SETTLE_EVERY = 0.5
 STATM = Path("/proc/self/statm")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerOptions:
-    """How one worker process works."""
-
-    queues: tuple[str, ...] = ()
-    """Queues to serve; empty means all that are known, also those to come."""
-    threads: int = 1
-    """Slots. One runs its jobs in the calling thread, more run them in threads."""
-    max_jobs: int | None = None
-    """Stop after so many jobs."""
-    max_memory: int | None = None
-    """Stop between two jobs once the process has used so many bytes."""
-    until_idle: bool = False
-    """Stop when nothing is ready."""
-    first_rank: int = PRIORITIES.start
-    last_rank: int = PRIORITIES[-1]
-    """The most and the least urgent priority that is served."""
-
-    @property
-    def ranks(self) -> range:
-        """The priorities that are served."""
-        return range(self.first_rank, self.last_rank + 1)
 
 
 class Worker:
@@ -142,10 +118,7 @@ class Worker:
         self._tools.events.emit("worker.started")
         self._board.ready = True
         try:
-            if self._options.threads == 1:
-                self._run_here()
-            else:
-                self._run_threads()
+            self._make_slots().run(self._options.threads, self._housekeeper.start)
         finally:
             self._wind_up()
         self._tools.events.emit("worker.stopped")
@@ -200,6 +173,13 @@ class Worker:
         return Intake(
             store, claims, self._consumer, queues, board, messages=self._messages, looks=looks, lost=lost,
             batch=self._batch, now=now, idle=self._idle, thorough=thorough,
+        )  # fmt: skip
+
+    def _make_slots(self) -> Slots:
+        return Slots(
+            self._board, self._turn, self._slots, halt=self._halt, worked=self._recycle_if_due,
+            measured=self._batch.measured, every=self._tools.settings.batch_seconds / 4,
+            uses_signals=self._uses_signals,
         )  # fmt: skip
 
     def _open_messages(self) -> Messages:
@@ -258,55 +238,6 @@ class Worker:
             else:
                 return
 
-    # Slots --------------------------------------------------------------------------------------------
-
-    def _run_here(self) -> None:
-        main = self._uses_signals and threading.current_thread() is threading.main_thread()
-        slot = Slot(0, self._board, interrupt_main_thread if main else interrupt_thread)
-        self._slots.append(slot)
-        before = signal.signal(signal.SIGALRM, lambda _number, _frame: raise_pending(slot)) if main else None
-        self._housekeeper.start()
-        try:
-            self._serve(slot)
-        finally:
-            if main:
-                signal.signal(signal.SIGALRM, before)
-
-    def _run_threads(self) -> None:
-        opened = threading.Barrier(self._options.threads + 1)
-
-        def serve(index: int) -> None:
-            slot = Slot(index, self._board, interrupt_thread)
-            self._slots.append(slot)
-            opened.wait()
-            self._serve(slot)
-
-        threads = [
-            threading.Thread(target=serve, args=(index,), name=f"tomqueue-slot-{index}", daemon=True)
-            for index in range(self._options.threads)
-        ]
-        for thread in threads:
-            thread.start()
-        opened.wait()
-        self._housekeeper.start()
-        for thread in threads:
-            thread.join()
-
-    def _serve(self, slot: Slot) -> None:
-        """Turn the stack, measuring what a job costs here, everything included."""
-        began = ended = boot_time()
-        done = 0
-        while not self._halt.is_set():
-            worked = self._turn(Attempt(slot))
-            if worked:
-                ended = boot_time()
-                done += 1
-                self._recycle_if_due()
-            if not worked or ended - began > self._tools.settings.batch_seconds / 4:
-                self._batch.measured(done, ended - began)
-                began = ended = boot_time()
-                done = 0
-
     # Ends ---------------------------------------------------------------------------------------------
 
     def _idle(self) -> None:
@@ -350,13 +281,6 @@ class Worker:
         )
         stack = tools.layers.into(stack)
         return (stack if self._watch is None else stack.with_after("Claim", self._watch)).folded()
-
-
-def raise_pending(slot: Slot) -> None:
-    """Raise what is pending in the job of ``slot``; the handler of SIGALRM."""
-    pending = slot.take_pending()
-    if pending is not None:
-        raise pending
 
 
 def memory_used() -> int:

@@ -16,10 +16,11 @@ from tomqueue.errors import Discard, JobInterrupted, Retry, Snooze, StoreError
 from tomqueue.store.leases import WorkerRow
 from tomqueue.worker.attempt import Attempt
 from tomqueue.worker.board import Board
+from tomqueue.worker.options import WorkerOptions
 from tomqueue.worker.policies import Policies
 from tomqueue.worker.slot import Slot
 from tomqueue.worker.tools import Tools
-from tomqueue.worker.worker import Worker, WorkerOptions
+from tomqueue.worker.worker import Worker
 
 __all__ = ["Command", "LeaseLost", "Process", "Run"]
 

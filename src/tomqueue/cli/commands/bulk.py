@@ -1,7 +1,7 @@
 """Commands that change jobs: the ones that are named, or all that a filter means, after a confirmation."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
@@ -12,58 +12,40 @@ from tomqueue.cli.output import print_json, progress
 from tomqueue.cli.target import Target
 from tomqueue.errors import JobNotFound, JobStateError
 from tomqueue.job import Job, State
-from tomqueue.store.catalog import Catalog, Filter
+from tomqueue.store.catalog import Filter
+from tomqueue.store.selection import CANCEL, DELETE, RETRY, Change, change_all, parts_of
 
-__all__ = ["DELETE", "WAITING", "Action", "Chosen", "bulk_commands", "carry_out", "change_all", "choosing"]
+__all__ = ["DELETION", "Action", "Chosen", "bulk_commands", "carry_out", "change_chosen", "choosing"]
 
-WAITING = (State.HELD, State.PARKED, State.SCHEDULED, State.READY)
 REFUSED, NOT_FOUND = 1, 3
 INTERRUPTED = "is interrupted within about a second"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """A change of jobs: its words, how it is done, and which jobs it can be done to."""
+    """A change of jobs as a command: its words."""
 
     verb: str
-    done: str
-    help: str
-    one: Callable[[Catalog, int], object]
-    many: Callable[[Catalog, Sequence[int], Filter], int]
-    allowed: tuple[State, ...]
-    without_state: tuple[State, ...]
-    """The states that ``--all`` means where none is named."""
+    change: Change
+    help: str = ""
     to: str = ""
     """What it changes them to, for messages."""
 
 
-RETRY = Action(
-    verb="retry",
-    done="retried",
-    help="Make jobs ready now, with all their attempts; --all means the failed ones unless a state is named.",
-    one=Catalog.retry,
-    many=Catalog.retry_all,
-    allowed=(State.FAILED, State.PARKED, State.SCHEDULED, State.READY),
-    without_state=(State.FAILED,),
-)
-CANCEL = Action(
-    verb="cancel",
-    done="cancelled",
-    help="Take waiting jobs out of their queues, and interrupt those that run (by id, or --all --running); they are"
-    " kept as failed and can be retried.",
-    one=Catalog.cancel,
-    many=lambda catalog, ids, which: catalog.cancel_all(ids, which=which),
-    allowed=(*WAITING, State.RUNNING),
-    without_state=WAITING,
-)
-DELETE = Action(
-    verb="delete",
-    done="deleted",
-    help="Delete jobs that do not run, for good.",
-    one=Catalog.delete,
-    many=Catalog.delete_all,
-    allowed=(State.FAILED, *WAITING),
-    without_state=(State.FAILED, *WAITING),
+DELETION = Action(verb="delete", change=DELETE, help="Delete jobs that do not run, for good.")
+ACTIONS = (
+    Action(
+        verb="retry",
+        change=RETRY,
+        help="Make jobs ready now, with all their attempts; --all means the failed ones unless a state is named.",
+    ),
+    Action(
+        verb="cancel",
+        change=CANCEL,
+        help="Take waiting jobs out of their queues, and interrupt those that run (by id, or --all --running); they are"
+        " kept as failed and can be retried.",
+    ),
+    DELETION,
 )
 
 
@@ -80,7 +62,7 @@ class Chosen:
 
 def bulk_commands() -> list[click.Command]:
     """Return the commands ``retry``, ``cancel`` and ``delete``."""
-    return [command_of(action) for action in (RETRY, CANCEL, DELETE)]
+    return [command_of(action) for action in ACTIONS]
 
 
 def command_of(action: Action) -> click.Command:
@@ -118,7 +100,7 @@ def carry_out(target: Target, action: Action, chosen: Chosen) -> None:
     if chosen.every:
         if chosen.ids:
             raise click.UsageError("ids and --all are both given: give one of them")
-        change_all(target, action, chosen.which, yes=chosen.yes, as_json=chosen.as_json)
+        change_chosen(target, action, chosen.which, yes=chosen.yes, as_json=chosen.as_json)
         return
     if not chosen.ids or chosen.which != Filter():
         raise click.UsageError(f"name the ids of the jobs to {action.verb}, or say --all for what the options mean")
@@ -131,17 +113,17 @@ def change_each(target: Target, action: Action, ids: Sequence[int], *, as_json: 
     refused: dict[int, JobNotFound | JobStateError] = {}
     for job_id in dict.fromkeys(ids):
         try:
-            done[job_id] = action.one(target.catalog, job_id)
+            done[job_id] = action.change.one(target.catalog, job_id)
         except (JobNotFound, JobStateError) as reason:
             refused[job_id] = reason
     if as_json:
         reasons = [{"id": job_id, "reason": str(error)} for job_id, error in refused.items()]
-        running = {"running": [job_id for job_id, job in done.items() if runs(job)]} if action is CANCEL else {}
-        print_json({action.done: len(done), "ids": list(done), **running, "refused": reasons})
+        running = {"running": [job_id for job_id, job in done.items() if runs(job)]} if action.change is CANCEL else {}
+        print_json({action.change.done: len(done), "ids": list(done), **running, "refused": reasons})
     else:
         for job_id, job in done.items():
-            note = f": it runs, and {INTERRUPTED}" if action is CANCEL and runs(job) else ""
-            click.echo(f"{action.done} job {job_id}{action.to}{note}")
+            note = f": it runs, and {INTERRUPTED}" if action.change is CANCEL and runs(job) else ""
+            click.echo(f"{action.change.done} job {job_id}{action.to}{note}")
         for error in refused.values():
             click.echo(f"tomqueue: {error}", err=True)
     if refused:
@@ -154,43 +136,24 @@ def runs(job: object) -> bool:
     return isinstance(job, Job) and job.state is State.RUNNING
 
 
-def change_all(target: Target, action: Action, which: Filter, *, yes: bool, as_json: bool) -> None:
+def change_chosen(target: Target, action: Action, which: Filter, *, yes: bool, as_json: bool) -> None:
     """Count what a filter means, ask, and change it in pieces."""
-    parts = parts_of(action, which)
+    try:
+        parts = parts_of(action.change, which)
+    except JobStateError as error:
+        raise click.UsageError(f"--{which.state}: {error}") from error
     number = sum(target.catalog.count(part) for part in parts)
     if number and not yes:
         states = " or ".join(str(part.state) for part in parts)
         jobs = "job" if number == 1 else "jobs"
         question = f"{action.verb} {number:,} {jobs}{described(which)}{action.to} ({states})?"
         click.confirm(question, abort=True, err=True)
-    done = change_parts(target.catalog, action, parts, number) if number else 0
-    answer: dict[str, Any] = {action.done: done}
+    done = 0
+    if number:
+        with progress(number, action.verb) as advance:
+            done = change_all(target.catalog, action.change, parts, lambda ids: advance(len(ids)))
     if as_json:
-        print_json(answer)
+        print_json({action.change.done: done})
     else:
         note = f": what runs {INTERRUPTED}" if done and which.state is State.RUNNING else ""
-        click.echo(f"{action.done} {done:,} {'job' if done == 1 else 'jobs'}{action.to}{note}")
-
-
-def parts_of(action: Action, which: Filter) -> list[Filter]:
-    """Return a filter for each state that is meant."""
-    if which.state is not None and which.state not in action.allowed:
-        raise click.UsageError(f"--{which.state}: a {which.state} job cannot be {action.done}")
-    states = action.without_state if which.state is None else (which.state,)
-    return [replace(which, state=state) for state in states]
-
-
-def change_parts(catalog: Catalog, action: Action, parts: Sequence[Filter], number: int) -> int:
-    """Change what the filters mean; return how many jobs that were.
-
-    No job twice: another time may bring it from the state of one part to that of the next.
-    """
-    done, seen = 0, set[int]()
-    with progress(number, action.verb) as advance:
-        for part in parts:
-            for piece in catalog.pieces(part):
-                ids = [job_id for job_id in piece if job_id not in seen]
-                seen.update(ids if len(parts) > 1 else ())
-                done += action.many(catalog, ids, part)
-                advance(len(ids))
-    return done
+        click.echo(f"{action.change.done} {done:,} {'job' if done == 1 else 'jobs'}{action.to}{note}")

@@ -5,13 +5,13 @@ from datetime import datetime, timedelta
 
 import click
 
-from tomqueue.cli.commands.bulk import WAITING, Action, Chosen, carry_out, choosing
+from tomqueue.cli.commands.bulk import Action, Chosen, carry_out, choosing
 from tomqueue.cli.commands.filters import span_of_time
 from tomqueue.cli.target import Target
 from tomqueue.errors import SettingsError
-from tomqueue.job import State
 from tomqueue.priority import Priority
 from tomqueue.store.editing import Edit, Move, Reprioritise, Reschedule
+from tomqueue.store.selection import edited
 from tomqueue.times import clock, span
 
 __all__ = ["edit_commands"]
@@ -41,7 +41,7 @@ def instant(_context: click.Context, _option: click.Parameter, value: str | None
 def reprioritise(target: Target, *, priority: str, chosen: Chosen) -> None:
     """Give jobs that do not run another priority, within a second."""
     edit = Reprioritise(Priority(priority))
-    carry_out(target, action_of(edit, "reprioritise", f" to {priority}", allowed=(State.FAILED, *WAITING)), chosen)
+    carry_out(target, Action(verb="reprioritise", change=edited(edit), to=f" to {priority}"), chosen)
 
 
 @click.command()
@@ -51,7 +51,7 @@ def reprioritise(target: Target, *, priority: str, chosen: Chosen) -> None:
 def move(target: Target, *, to: str, chosen: Chosen) -> None:
     """Put jobs that do not run into another queue, within a second."""
     edit = possible(lambda: Move(to))
-    carry_out(target, action_of(edit, "move", f" to {to}", allowed=(State.FAILED, *WAITING)), chosen)
+    carry_out(target, Action(verb="move", change=edited(edit), to=f" to {to}"), chosen)
 
 
 @click.command()
@@ -66,7 +66,7 @@ def reschedule(target: Target, *, run_at: datetime | None, delay: timedelta | No
     edit = possible(lambda: Reschedule(run_at=run_at, delay=delay))
     when = f" in {span(delay.total_seconds())}" if delay is not None else ""
     when = f" to {clock(run_at)}" if run_at is not None else when
-    carry_out(target, action_of(edit, "reschedule", when, allowed=WAITING), chosen)
+    carry_out(target, Action(verb="reschedule", change=edited(edit), to=when), chosen)
 
 
 def possible(make: Callable[[], Edit]) -> Edit:
@@ -75,20 +75,6 @@ def possible(make: Callable[[], Edit]) -> Edit:
         return make()
     except SettingsError as error:
         raise click.UsageError(str(error)) from error
-
-
-def action_of(edit: Edit, verb: str, to: str, *, allowed: tuple[State, ...]) -> Action:
-    """Return what is done to one job and to many; ``--all`` means what waits."""
-    return Action(
-        verb=verb,
-        done=edit.done,
-        help="",
-        one=lambda catalog, job_id: catalog.edit(job_id, edit),
-        many=lambda catalog, ids, which: catalog.edit_all(ids, edit, which),
-        allowed=allowed,
-        without_state=WAITING,
-        to=to,
-    )
 
 
 def edit_commands() -> list[click.Command]:

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from tomqueue.cli.commands.beside import Beside
-from tomqueue.cli.commands.bulk import DELETE, bulk_commands, change_all
+from tomqueue.cli.commands.bulk import DELETION, bulk_commands, change_chosen
 from tomqueue.cli.commands.edits import edit_commands
 from tomqueue.cli.commands.filters import JOB_ID, filtered
 from tomqueue.cli.output import Column, print_json, print_json_array, print_pairs, print_table
@@ -92,7 +92,7 @@ def show(target: Target, job_id: int, *, as_json: bool) -> None:
 @click.pass_obj
 def clear(target: Target, *, queue: str | None, yes: bool, as_json: bool) -> None:
     """Delete every job that does not run: waiting and failed."""
-    change_all(target, DELETE, Filter(queue=queue), yes=yes, as_json=as_json)
+    change_chosen(target, DELETION, Filter(queue=queue), yes=yes, as_json=as_json)
 
 
 def display_name(registry: Registry | None, job: Job) -> str | None:

@@ -23,7 +23,7 @@ from tomqueue.errors import SettingsError, StoreUnavailable, TomQueueError
 from tomqueue.reporting import Reporting
 from tomqueue.settings import Settings
 from tomqueue.store.open import ready_store
-from tomqueue.worker.worker import WorkerOptions
+from tomqueue.worker.options import WorkerOptions
 
 __all__ = ["run_commands"]
 

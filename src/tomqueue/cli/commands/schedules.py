@@ -1,6 +1,6 @@
 """``tomqueue schedules``: look at periodic jobs, run, pause and resume them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -60,32 +60,24 @@ def run(target: Target, names: Sequence[str], *, as_json: bool) -> None:
         print_json({"enqueued": jobs})
 
 
-@schedules.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.pass_obj
-def pause(target: Target, names: Sequence[str], *, as_json: bool) -> None:
-    """Let no further tick become a job; jobs that are enqueued already go on."""
-    for name in names:
-        schedules_of(target).pause(name)
-        if not as_json:
-            click.echo(f"paused {name}")
-    if as_json:
-        print_json({"paused": names})
+def switch(verb: str, done: str, act: Callable[[Schedules, str], None], words: str) -> None:
+    """Add a command that switches the schedules that are named."""
+
+    @schedules.command(verb, help=words)
+    @click.argument("names", nargs=-1, required=True, metavar="NAME...")
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+    @click.pass_obj
+    def change(target: Target, names: Sequence[str], *, as_json: bool) -> None:
+        for name in names:
+            act(schedules_of(target), name)
+            if not as_json:
+                click.echo(f"{done} {name}")
+        if as_json:
+            print_json({done: names})
 
 
-@schedules.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.pass_obj
-def resume(target: Target, names: Sequence[str], *, as_json: bool) -> None:
-    """Go on with the first tick from now; those of the pause are left out."""
-    for name in names:
-        schedules_of(target).resume(name)
-        if not as_json:
-            click.echo(f"resumed {name}")
-    if as_json:
-        print_json({"resumed": names})
+switch("pause", "paused", Schedules.pause, "Let no further tick become a job; jobs that are enqueued already go on.")
+switch("resume", "resumed", Schedules.resume, "Go on with the first tick from now; those of the pause are left out.")
 
 
 def schedules_of(target: Target) -> Schedules:
