@@ -18,6 +18,7 @@ TomQueueError
 ├── JobStateError            the row's state does not allow what was asked
 ├── Parked                   this worker cannot read the job; it waits for one that can
 │   ├── UnknownJob           no definition of this name is registered here
+│   ├── UnknownKey           the arguments are encrypted with a key that is not here
 │   └── UnreadableArguments  the stored arguments do not fit the definition
 ├── JobTargetGone            the object that the job was to call is not in the database any more
 ├── ClaimLost                the row belongs to another claim now: nothing may be changed
@@ -63,6 +64,7 @@ __all__ = [
     "StoreUnavailable",
     "TomQueueError",
     "UnknownJob",
+    "UnknownKey",
     "UnknownMethod",
     "UnreadableArguments",
     "Verdict",
@@ -140,6 +142,10 @@ class Parked(TomQueueError):
 
 class UnknownJob(Parked):
     """No definition of this name is registered in this application."""
+
+
+class UnknownKey(Parked):
+    """The arguments are encrypted with a key that is not among this application's ``encryption_keys``."""
 
 
 class UnreadableArguments(Parked):

@@ -1,6 +1,6 @@
 """Why is this job not running? Everything that stands in its way, and what to do about each."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,6 +8,7 @@ from tomqueue.definition import Registry
 from tomqueue.errors import UnknownJob
 from tomqueue.job import Job, State
 from tomqueue.priority import PRIORITIES, Priority
+from tomqueue.redaction import SEALED
 from tomqueue.store.catalog import Catalog
 from tomqueue.store.leases import WorkerRow
 from tomqueue.times import age, when
@@ -34,7 +35,10 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """What the rules look at. ``registry`` is None where the application is not known: names are not judged then."""
+    """What the rules look at. ``registry`` is None where the application is not known: names are not judged then.
+
+    ``keys`` are the ids of its keys.
+    """
 
     job: Job
     now: datetime
@@ -42,10 +46,17 @@ class Scene:
     workers: Sequence[WorkerRow]
     ahead: int
     registry: Registry | None
+    keys: Collection[str] = ()
 
 
 def explain(
-    job_id: int, catalog: Catalog, workers: Sequence[WorkerRow], registry: Registry | None, now: datetime
+    job_id: int,
+    catalog: Catalog,
+    workers: Sequence[WorkerRow],
+    registry: Registry | None,
+    now: datetime,
+    *,
+    keys: Collection[str] = (),
 ) -> Explanation:
     """Explain one job. ``now`` is the database's clock. Raises JobNotFound."""
     job = catalog.get(job_id)
@@ -56,6 +67,7 @@ def explain(
         workers=workers,
         ahead=catalog.ahead(job) if job.state is State.READY else 0,
         registry=registry,
+        keys=keys,
     )
     findings = [finding for rule in RULES if (finding := rule(scene)) is not None]
     return Explanation(job=job, findings=findings or [NOTHING])
@@ -188,6 +200,21 @@ def unknown(scene: Scene) -> Finding | None:
     return None
 
 
+def keyless(scene: Scene) -> Finding | None:
+    """Tell of a job that is encrypted with a key which this application does not have."""
+    job = scene.job
+    if scene.registry is None or job.state is State.RUNNING or not job.payload.startswith(SEALED):
+        return None
+    key = job.payload.removeprefix(SEALED).partition(":")[0]
+    if key in scene.keys:
+        return None
+    return Finding(
+        code="unknown_key",
+        text=f"it is encrypted with the key {key}, which this application does not have: its workers park it",
+        cure="add that key to encryption_keys (TOMQUEUE_ENCRYPTION_KEYS) and restart the workers: it is released then",
+    )
+
+
 def paused(scene: Scene) -> Finding | None:
     """Tell of a paused queue."""
     if not waits(scene.job) or not scene.paused:
@@ -266,6 +293,7 @@ RULES: Sequence[Callable[[Scene], Finding | None]] = (
     scheduled,
     expired,
     unknown,
+    keyless,
     paused,
     unserved,
     crashed,

@@ -7,10 +7,9 @@ from enum import StrEnum
 from hashlib import blake2b
 from typing import Any, Self
 
-import msgspec
-
 from tomqueue.errors import JobStateError
 from tomqueue.priority import Priority
+from tomqueue.redaction import marks_of, plain_arguments
 
 __all__ = ["Claimed", "Job", "NewJob", "State", "checksum_of"]
 
@@ -35,7 +34,7 @@ class State(StrEnum):
 class Bound:
     """What a job that was read by ``tq.jobs`` can do; no field of it."""
 
-    __slots__ = ("_publish",)
+    __slots__ = ("_publish", "_shown")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +70,12 @@ class Job(Bound):
 
     @property
     def arguments(self) -> Any:
-        """The stored arguments as plain JSON values; the text itself when it is not JSON."""
-        try:
-            return msgspec.json.decode(self.payload)
-        except (msgspec.DecodeError, RecursionError):
-            return self.payload
+        """The stored arguments as plain JSON values, as they may be shown; the text itself when it is not JSON.
+
+        Redacted fields are ``"[redacted]"``, and encrypted arguments are ``"[encrypted]"``.
+        """
+        shown = getattr(self, "_shown", None)
+        return plain_arguments(self.payload, marks_of(self.meta)) if shown is None else shown(self)
 
     def publish(self) -> None:
         """Send the news of this job again, as ``tq.jobs.publish(id)`` does; of a job that ``tq.jobs`` returned.
@@ -90,6 +90,11 @@ class Job(Bound):
     def bound(self, publish: Callable[[int], None]) -> Self:
         """Let ``publish()`` of this job do so; return it."""
         object.__setattr__(self, "_publish", publish)
+        return self
+
+    def shown_by(self, shown: Callable[["Job"], Any]) -> Self:
+        """Let ``shown`` say what the arguments of this job are; return it."""
+        object.__setattr__(self, "_shown", shown)
         return self
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from tomqueue.errors import EnqueueError, SettingsError
 from tomqueue.events import Events
@@ -9,6 +10,7 @@ from tomqueue.job import Job, State
 from tomqueue.priority import Priority
 from tomqueue.store.catalog import Catalog, Filter
 from tomqueue.store.editing import Move, Reprioritise, Reschedule
+from tomqueue.store.sealed import Reencrypted
 from tomqueue.transport.republisher import DEFAULT_RATE, Republisher
 
 __all__ = ["Jobs"]
@@ -24,15 +26,19 @@ class Jobs:
         *,
         events: Events,
         priority_of: Callable[[Priority | str | int], Priority],
+        shown: Callable[..., Any],
+        reencrypt: Callable[[], Reencrypted],
     ) -> None:
         self._catalog = catalog
         self._republisher = republisher
         self._events = events
         self._priority_of = priority_of
+        self._shown = shown
+        self._reencrypt = reencrypt
 
     def get(self, job_id: int) -> Job:
         """Return a job; raises JobNotFound."""
-        return self._catalog().get(job_id).bound(self.publish)
+        return self._bound(self._catalog().get(job_id))
 
     def list(
         self,
@@ -47,7 +53,15 @@ class Jobs:
         """Return jobs in the order of their ids, at most ``limit`` (None: all), beginning after the id ``after``."""
         wanted = None if state is None else State(state)
         which = Filter(state=wanted, queue=queue, name=name, older_than=older_than)
-        return [job.bound(self.publish) for job in self._catalog().find(which, limit=limit, after=after)]
+        return [self._bound(job) for job in self._catalog().find(which, limit=limit, after=after)]
+
+    def arguments(self, job_id: int, *, reveal: bool = False) -> Any:
+        """Return a job's arguments as plain JSON values, or a text that says why they are not shown.
+
+        ``reveal`` decrypts, and shows also those of jobs that are not declared here; redacted fields stay so.
+        Raises JobNotFound.
+        """
+        return self._shown(self._catalog().get(job_id), reveal=reveal)
 
     def count(self, *, state: State | str | None = None, queue: str | None = None, name: str | None = None) -> int:
         """Return how many jobs there are."""
@@ -55,7 +69,7 @@ class Jobs:
 
     def retry(self, job_id: int) -> Job:
         """Make a job that does not run ready now, with all its attempts; raises JobStateError while it runs."""
-        return self._catalog().retry(job_id).bound(self.publish)
+        return self._bound(self._catalog().retry(job_id))
 
     def cancel(self, job_id: int) -> Job:
         """Take a waiting job out of its queue, or stop one that runs; it is kept as failed and can be retried.
@@ -64,10 +78,10 @@ class Jobs:
         about a second JobCancelled is raised in it, it has the grace time to clean up, and it will not run again. If
         it ends by itself before, it has finished. Raises JobNotFound (it finished), JobStateError (it has failed).
         """
-        job = self._catalog().cancel(job_id)
+        job = self._bound(self._catalog().cancel(job_id))
         if job.state is State.FAILED:
             self._events.emit("job.cancelled", job=job)
-        return job.bound(self.publish)
+        return job
 
     def reprioritise(self, job_id: int, priority: Priority | str | int) -> Job:
         """Give a job that does not run another priority. It counts within a second.
@@ -78,25 +92,33 @@ class Jobs:
             edit = Reprioritise(self._priority_of(priority))
         except EnqueueError as error:
             raise SettingsError(str(error)) from error
-        return self._catalog().edit(job_id, edit).bound(self.publish)
+        return self._bound(self._catalog().edit(job_id, edit))
 
     def reschedule(self, job_id: int, *, run_at: datetime | None = None, delay: float | timedelta | None = None) -> Job:
         """Give a waiting job another time, and take away its expiry: ``run_at`` with a zone, or ``delay`` from now.
 
         Raises JobNotFound, JobStateError when the job runs or has failed, SettingsError for a time that cannot be.
         """
-        return self._catalog().edit(job_id, Reschedule(run_at=run_at, delay=delay)).bound(self.publish)
+        return self._bound(self._catalog().edit(job_id, Reschedule(run_at=run_at, delay=delay)))
 
     def move(self, job_id: int, queue: str) -> Job:
         """Put a job that does not run into another queue, which becomes known by it. It counts within a second.
 
         Raises JobNotFound, JobStateError while the job runs, SettingsError for a name that no queue can have.
         """
-        return self._catalog().edit(job_id, Move(queue)).bound(self.publish)
+        return self._bound(self._catalog().edit(job_id, Move(queue)))
 
     def delete(self, job_id: int) -> None:
         """Delete a job that does not run."""
         self._catalog().delete(job_id)
+
+    def reencrypt(self) -> Reencrypted:
+        """Encrypt every job that does not run, failed ones too, with the first of ``encryption_keys``; in pieces.
+
+        For those under another key, and for those of jobs with ``encrypt=True`` that are not encrypted yet. What was
+        ready is announced anew. Workers may run meanwhile. Raises SettingsError without a key.
+        """
+        return self._reencrypt()
 
     def publish(self, job_id: int) -> None:
         """Send the news of one ready job again. Raises JobStateError, SettingsError without a broker, PublishError."""
@@ -116,3 +138,6 @@ class Jobs:
         piece's size. Raises SettingsError without a broker, and PublishError.
         """
         return self._republisher().republish(queues, older_than=older_than, rate=rate, progress=progress)
+
+    def _bound(self, job: Job) -> Job:
+        return job.bound(self.publish).shown_by(self._shown)

@@ -10,6 +10,7 @@ from tomqueue.cli.commands.doctor import doctor
 from tomqueue.cli.commands.explain import explain
 from tomqueue.cli.commands.health import check, stats, workers
 from tomqueue.cli.commands.jobs import clear, jobs
+from tomqueue.cli.commands.keys import generate_key
 from tomqueue.cli.commands.queues import queues
 from tomqueue.cli.commands.republish import republish
 from tomqueue.cli.commands.run import run_commands
@@ -113,7 +114,21 @@ def command(ctx: click.Context, app: str | None, database_url: str | None, log_l
     ctx.call_on_close(ctx.obj.close)
 
 
-for one in (migrate, *run_commands, jobs, queues, schedules, workers, stats, check, doctor, explain, republish, clear):
+for one in (
+    migrate,
+    *run_commands,
+    jobs,
+    queues,
+    schedules,
+    workers,
+    stats,
+    check,
+    doctor,
+    explain,
+    republish,
+    clear,
+    generate_key,
+):
     command.add_command(one)
 
 

@@ -46,6 +46,8 @@ class AsynchronousOptions(TypedDict, total=False):
     jitter: float | None
     atomic: bool
     delete_failed_jobs: bool | None
+    redact: tuple[str, ...]
+    encrypt: bool | None
 
 
 class Delays(Protocol):

@@ -11,6 +11,7 @@ from tomqueue.definition.prepared import NO_OVERRIDES, Enqueuer, Loaded, Prepare
 from tomqueue.definition.schedule import check_needs_nothing, schedule_of
 from tomqueue.job import Job
 from tomqueue.payload import ArgumentsCodec
+from tomqueue.redaction import Path
 
 __all__ = ["BoundDefinition", "Definition"]
 
@@ -49,10 +50,16 @@ class Definition(Generic[CallP, P, R]):
             check_needs_nothing(self.name, function, given=int(self.wants_context))
         self._function = function
         self._enqueuer = enqueuer
-        self._codec = ArgumentsCodec.of_function(function, self.name, skip=int(self.wants_context))
+        skip = int(self.wants_context)
+        self._codec = ArgumentsCodec.of_function(function, self.name, skip=skip, secrecy=options.secrecy)
 
     def __repr__(self) -> str:
         return f"<job {self.name}>"
+
+    @property
+    def redacted(self) -> tuple[Path, ...]:
+        """What of a payload is not to be shown."""
+        return self._codec.redacted
 
     def __call__(self, *args: CallP.args, **kwargs: CallP.kwargs) -> R:
         """Run the function here and now; nothing is enqueued."""

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypedDict
 
 from tomqueue.errors import DefinitionError, EnqueueError, SettingsError, TomQueueError
+from tomqueue.payload import Secrecy
 from tomqueue.priority import Priority
 from tomqueue.settings import check_name
 
@@ -49,6 +50,15 @@ class Options:
     """What becomes of ticks that were missed: ``skip``, ``once`` (None) or ``all``."""
     delete_failed_jobs: bool | None = None
     """Whether a worker deletes the job when it fails for good (Delayed::Job), or keeps it."""
+    redact: tuple[str, ...] = ()
+    """Arguments or fields that are never shown; ``user.email`` is a field of an argument."""
+    encrypt: bool | None = None
+    """Whether the database keeps the arguments encrypted; needs ``encryption_keys``."""
+
+    @property
+    def secrecy(self) -> Secrecy:
+        """What is not to be shown of the arguments."""
+        return Secrecy(tuple(self.redact), discreet=bool(self.redact or self.encrypt))
 
     def check(self, job_name: str) -> None:
         """Raise DefinitionError that names the job and the first option that cannot work."""
@@ -62,6 +72,8 @@ class Options:
             "expires": number_problem(self.expires, least=MILLISECOND),
             "priority": priority_problem(self.priority),
             "delete_failed_jobs": flag_problem(self.delete_failed_jobs),
+            "redact": names_problem(self.redact),
+            "encrypt": flag_problem(self.encrypt),
         }
         for option, problem in limits.items():
             if problem:
@@ -88,6 +100,8 @@ class JobOptions(TypedDict, total=False):
     every: float | timedelta | None
     misfire: str | None
     delete_failed_jobs: bool | None
+    redact: tuple[str, ...]
+    encrypt: bool | None
 
 
 class OverrideOptions(TypedDict, total=False):
@@ -202,6 +216,13 @@ def priority_problem(value: object) -> str:
 def flag_problem(value: object) -> str:
     """Say why ``value`` is neither yes nor no; empty if it is, or is None."""
     return "" if value is None or isinstance(value, bool) else "must be True or False"
+
+
+def names_problem(value: object) -> str:
+    """Say why ``value`` is no tuple of names; empty if it is."""
+    if isinstance(value, tuple) and all(isinstance(name, str) and all(name.split(".")) for name in value):
+        return ""
+    return "must be a tuple of names, such as ('password', 'user.email')"
 
 
 def run_at_problem(value: object) -> str:

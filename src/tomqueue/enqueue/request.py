@@ -27,7 +27,7 @@ class Draft:
     expires: float | None = None
     """Seconds after it is due until it is too late to start."""
     meta: str | None = None
-    instance: object | None = None
+    instance: object | None = field(default=None, repr=False)
     """The object itself when the job is a class."""
     tick: Tick | None = None
     """What a periodic job is enqueued for; Persist writes it into ``meta``, beside what is there."""

@@ -5,11 +5,29 @@ before it is stored, so that a worker with the same code can read it and nothing
 Two changes are allowed because no annotation could prevent them: a tuple under ``Any`` comes back as a list,
 and a subclass of a plain type (``OrderedDict``, a marked-safe ``str``) as the plain type.
 
-codecs (a call, an instance) → layout (named, typed values) → fidelity (the same again?) | text (JSON)
+codecs (a call, an instance) → layout (named, typed values) → fidelity (the same again?) | text (JSON) | secrecy (what
+is not to be shown of them)
+
+keyring: how a payload is encrypted where the database keeps it
 """
 
 from tomqueue.payload.codecs import ArgumentsCodec, InstanceCodec, function_hints
 from tomqueue.payload.fidelity import field_names
+from tomqueue.payload.keyring import NO_KEYS, Keyring, new_key
 from tomqueue.payload.layout import Layout
+from tomqueue.payload.secrecy import OPEN, Secrecy, check_names, vague
 
-__all__ = ["ArgumentsCodec", "InstanceCodec", "Layout", "field_names", "function_hints"]
+__all__ = [
+    "NO_KEYS",
+    "OPEN",
+    "ArgumentsCodec",
+    "InstanceCodec",
+    "Keyring",
+    "Layout",
+    "Secrecy",
+    "check_names",
+    "field_names",
+    "function_hints",
+    "new_key",
+    "vague",
+]

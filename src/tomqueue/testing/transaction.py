@@ -112,6 +112,7 @@ class Rows:
     def __init__(self, tools: Tools, connection: Connection, saw: Callable[[Ran], None]) -> None:
         self._rehearsal = Rehearsal(tools.store)
         self._events = tools.events
+        self._keyring = tools.keyring
         self._connection = connection
         self._saw = saw
         self._worker = secrets.randbits(62)
@@ -137,7 +138,7 @@ class Rows:
     def committed(self, ended: Ended) -> None:
         """Tell how a job ended."""
         if ended.event is not None:
-            self._saw(ran(ended.job, ended.event, ended.error))
+            self._saw(ran(ended.job, ended.event, ended.error, self._keyring))
             details: dict[str, Any] = {} if ended.error is None else {"error": ended.error}
             self._events.emit(ended.event, job=ended.job, **details)
 
@@ -150,7 +151,7 @@ def stack_of(
 ) -> Callable[[Attempt], bool]:
     """Return the worker's stack over those rows; what is no job's error is raised."""
     policies = Policies(tools.settings, keep_place=True)
-    loading = Loading(tools.registry, policies, tools.store, tools.logger)
+    loading = Loading(tools.registry, tools.keyring, policies, tools.store, tools.logger)
 
     def load(attempt: Attempt) -> None:
         loading(attempt)

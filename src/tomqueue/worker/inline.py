@@ -23,7 +23,7 @@ def run_inline(tools: Tools, name: str, queue: str, priority: Priority, payload:
         run_at=now, created_at=now, expires_at=None, parks=0, suspect=False, meta=None, tied=False, token=0,
     )  # fmt: skip
     policies = Policies(tools.settings, keep_place=True)
-    Loading(tools.registry, policies, tools.store, tools.logger)(attempt)
+    Loading(tools.registry, tools.keyring, policies, tools.store, tools.logger)(attempt)
     loop = LoopThread()
     try:
         Invoke(tools.events, loop, tools.reporting.report)(attempt)

@@ -11,11 +11,14 @@ import msgspec
 from tomqueue.cli.commands.bulk import DELETE, bulk_commands, change_all
 from tomqueue.cli.commands.edits import edit_commands
 from tomqueue.cli.commands.filters import JOB_ID, filtered
+from tomqueue.cli.commands.keys import reencrypt
 from tomqueue.cli.output import Column, print_json, print_json_array, print_pairs, print_table
 from tomqueue.cli.target import Target
 from tomqueue.definition import Registry, said
+from tomqueue.disclosure import Disclosure
 from tomqueue.errors import Parked
 from tomqueue.job import Job, State
+from tomqueue.redaction import SEALED
 from tomqueue.store.catalog import Filter
 from tomqueue.times import age, when
 
@@ -34,12 +37,18 @@ FAILED_COLUMNS = (
 )
 
 
+reveal_option = click.option(
+    "--show-arguments", "reveal", is_flag=True,
+    help="Decrypt, and show also the arguments of jobs that are not declared here. Redacted fields stay hidden.",
+)  # fmt: skip
+
+
 @click.group()
 def jobs() -> None:
     """Look at jobs, retry, cancel, edit and delete them."""
 
 
-for change in (*bulk_commands(), *edit_commands()):
+for change in (*bulk_commands(), *edit_commands(), reencrypt):
     jobs.add_command(change)
 
 
@@ -49,14 +58,15 @@ for change in (*bulk_commands(), *edit_commands()):
     "--limit", type=click.IntRange(min=0), default=50, show_default=True, help="At most so many; 0 means all."
 )
 @click.option("--after", type=click.IntRange(min=0), default=0, metavar="ID", help="Only jobs with a greater id.")
+@reveal_option
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 @click.pass_obj
-def list_jobs(target: Target, *, which: Filter, limit: int, after: int, as_json: bool) -> None:
-    """List jobs in the order of their ids."""
+def list_jobs(target: Target, *, which: Filter, limit: int, after: int, reveal: bool, as_json: bool) -> None:
+    """List jobs in the order of their ids; the JSON has their arguments."""
     found = target.catalog.find(which, limit=limit + 1 if limit else None, after=after)
     shown = islice(found, limit) if limit else found
     if as_json:
-        print_json_array(fields(job) for job in shown)
+        print_json_array(fields(job, target.disclosure, reveal=reveal) for job in shown)
         return
     now = target.store.now()
     if which.state is State.FAILED:
@@ -69,16 +79,18 @@ def list_jobs(target: Target, *, which: Filter, limit: int, after: int, as_json:
 
 @jobs.command()
 @click.argument("job_id", metavar="ID", type=JOB_ID)
+@reveal_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
-def show(target: Target, job_id: int, *, as_json: bool) -> None:
+def show(target: Target, job_id: int, *, reveal: bool, as_json: bool) -> None:
     """Show everything about a job, with its arguments and its last error."""
     job = target.catalog.get(job_id)
     display = {"display_name": name} if (name := display_name(target.registry, job)) else {}
+    known = fields(job, target.disclosure, reveal=reveal) | display
     if as_json:
-        print_json(fields(job) | display)
+        print_json(known)
     else:
-        print_pairs([*described(job, target.store.now()), *(("display name", name) for name in display.values())])
+        print_pairs(described(job, known, target.store.now()))
 
 
 @click.command()
@@ -93,7 +105,7 @@ def clear(target: Target, *, queue: str | None, yes: bool, as_json: bool) -> Non
 
 def display_name(registry: Registry | None, job: Job) -> str | None:
     """Return what the job says of itself by ``display_name()`` (Delayed::Job), where the application is known."""
-    if registry is None:
+    if registry is None or job.payload.startswith(SEALED):  # the name may quote what is encrypted
         return None
     try:
         name = said(registry.find(job.name).load(job.payload).target, "display_name")
@@ -134,36 +146,38 @@ def short(instant: datetime, now: datetime) -> str:
     return f"{instant:{'%H:%M:%S' if near else '%Y-%m-%d'}} ({age(instant, now)})"
 
 
-def fields(job: Job) -> dict[str, Any]:
-    """Return a job as a JSON object: its arguments as they are stored, as text where they are no JSON."""
+def fields(job: Job, disclosure: Disclosure, *, reveal: bool = False) -> dict[str, Any]:
+    """Return a job as a JSON object, with its arguments as far as they are shown.
+
+    Those that are shown whole are as they are stored: as text where they are no JSON.
+    """
     known = {name: getattr(job, name) for name in job.__slots__}
-    payload = known.pop("payload")
-    return {**known, "arguments": msgspec.Raw(payload.encode()) if is_json(job) else payload}
+    payload, shown = known.pop("payload"), disclosure.arguments(job, reveal=reveal)
+    is_stored = shown is not payload and disclosure.is_whole(job)
+    return {**known, "arguments": msgspec.Raw(payload.encode()) if is_stored else shown}
 
 
-def is_json(job: Job) -> bool:
-    """Say whether the stored arguments are JSON; whoever writes rows by plain SQL can write anything."""
-    return job.arguments is not job.payload
-
-
-def described(job: Job, now: datetime) -> Iterator[tuple[str, str]]:
+def described(job: Job, known: dict[str, Any], now: datetime) -> Iterator[tuple[str, str]]:
     """Return what a person reads about a job, a label and a text each; nothing is said of what is not set."""
-    for name, value in fields(job).items():
-        if name in {"arguments", "last_error"} or not value:
+    for name, value in known.items():
+        if name in {"arguments", "last_error", "display_name"} or not value:
             continue
         label = "cancel asked for" if name == "cancelled_at" and job.state is State.RUNNING else name.replace("_", " ")
         yield label, when(value, now) if isinstance(value, datetime) else str(value)
-    yield "arguments", pretty(job)
+    yield "arguments", pretty(known["arguments"])
     if job.last_error:
         yield "last error", job.last_error
+    if "display_name" in known:
+        yield "display name", known["display_name"]
 
 
-def pretty(job: Job) -> str:
+def pretty(arguments: Any) -> str:
     """Return the arguments for a person to read."""
-    if not is_json(job):
-        return job.payload
-    text: str = msgspec.json.format(job.payload, indent=0)
-    long: str = msgspec.json.format(job.payload)
+    if isinstance(arguments, str):
+        return arguments
+    stored = msgspec.json.encode(arguments).decode()
+    text: str = msgspec.json.format(stored, indent=0)
+    long: str = msgspec.json.format(stored)
     return text if len(text) <= SHORT else long
 
 

@@ -9,6 +9,7 @@ from tomqueue.cli.target import Target
 from tomqueue.errors import StoreError
 from tomqueue.store.health import Health
 from tomqueue.store.schedules import SEEN_EVERY, ScheduleRow, ScheduleTable
+from tomqueue.store.sealed import Sealed
 from tomqueue.times import span, when
 
 __all__ = ["DATABASE", "database", "tables"]
@@ -133,6 +134,21 @@ def why_overdue(row: ScheduleRow, now: datetime, declared: Collection[str] | Non
     return Diagnosis(Level.WARNING, f"{text}, and this application does not declare it", cure)
 
 
+def rotation(target: Target) -> Iterator[Diagnosis]:
+    """Find jobs under keys that were put back, or taken out; where nothing is encrypted no row is read."""
+    here = target.keyring.ids
+    counts = Sealed(target.store).keys() if here else {}
+    for key, count in sorted(counts.items()):
+        if key not in here:
+            text = f"{count:,} jobs are encrypted with the key {key}, which is not here"
+            yield Diagnosis(Level.WARNING, text, "keep it in encryption_keys until no job needs it: they are parked")
+        elif key != here[0]:
+            text = f"{count:,} jobs are encrypted with the key {key}, which is not the first one"
+            yield Diagnosis(Level.WARNING, text, "run `tomqueue jobs reencrypt` before you take it out")
+    if not set(counts) - set(here[:1]):
+        yield Diagnosis(Level.OK, "every encrypted job has the first key" if here else "there are no encryption_keys")
+
+
 DATABASE: dict[str, Look] = {
     "database": database,
     "tables": tables,
@@ -144,4 +160,6 @@ DATABASE: dict[str, Look] = {
     "schedules": periodic,
     "waiting": shared(checks.waiting, "start more workers, or see `tomqueue explain ID` for one of them"),
     "workers": shared(checks.workers, "start `tomqueue run` with these queues and priorities"),
+    "keys": shared(checks.keys, "give the workers that key: it parks what it cannot decrypt, and releases it then"),
+    "rotation": rotation,
 }
