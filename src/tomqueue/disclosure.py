@@ -1,16 +1,31 @@
 """What may be shown of a job's arguments: the one function that every view asks, the command and ``tq.jobs`` alike."""
 
-from typing import Any
+from typing import Any, Protocol
 
 from tomqueue.definition import Registry
 from tomqueue.errors import DefinitionError, Parked, UnknownJob
-from tomqueue.job import Job
 from tomqueue.payload import Keyring
 from tomqueue.redaction import SEALED, Path, marks_of, plain_arguments
 
-__all__ = ["UNDECLARED", "Disclosure"]
+__all__ = ["UNDECLARED", "Disclosure", "Stored"]
 
 UNDECLARED = "[not shown: the job is not declared here, which would say what to redact]"
+
+
+class Stored(Protocol):
+    """Whatever has a row's arguments: a Job, and what else keeps them."""
+
+    @property
+    def name(self) -> str:
+        """The job's name."""
+
+    @property
+    def payload(self) -> str:
+        """The arguments as they are stored."""
+
+    @property
+    def meta(self) -> str | None:
+        """What the row tells about itself."""
 
 
 class Disclosure:
@@ -25,7 +40,7 @@ class Disclosure:
         self._keyring = keyring
         self._known: dict[str, tuple[Path, ...] | None] = {}
 
-    def arguments(self, job: Job, *, reveal: bool = False) -> Any:
+    def arguments(self, job: Stored, *, reveal: bool = False) -> Any:
         """Return a job's arguments as plain JSON values, or a text that says why they are not shown.
 
         ``reveal`` shows also those of jobs that are not declared here, and decrypts; what is redacted stays so.
@@ -41,7 +56,7 @@ class Disclosure:
             return f"[encrypted: {error}]"
         return plain_arguments(payload, (*marks_of(job.meta), *(declared or ())))
 
-    def is_whole(self, job: Job) -> bool:
+    def is_whole(self, job: Stored) -> bool:
         """Say whether nothing of a job's arguments is kept from view, so that its text may be shown as it is."""
         return self._redacted(job.name) == () and not marks_of(job.meta) and not job.payload.startswith(SEALED)
 

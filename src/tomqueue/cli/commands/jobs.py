@@ -6,8 +6,8 @@ from itertools import islice
 from typing import Any
 
 import click
-import msgspec
 
+from tomqueue.cli.arguments import pretty, reveal_option, shown_arguments
 from tomqueue.cli.commands.bulk import DELETE, bulk_commands, change_all
 from tomqueue.cli.commands.edits import edit_commands
 from tomqueue.cli.commands.filters import JOB_ID, filtered
@@ -35,12 +35,6 @@ FAILED_COLUMNS = (
     Column(title="FAILED"),
     Column(title="ERROR", elastic=True),
 )
-
-
-reveal_option = click.option(
-    "--show-arguments", "reveal", is_flag=True,
-    help="Decrypt, and show also the arguments of jobs that are not declared here. Redacted fields stay hidden.",
-)  # fmt: skip
 
 
 @click.group()
@@ -147,14 +141,9 @@ def short(instant: datetime, now: datetime) -> str:
 
 
 def fields(job: Job, disclosure: Disclosure, *, reveal: bool = False) -> dict[str, Any]:
-    """Return a job as a JSON object, with its arguments as far as they are shown.
-
-    Those that are shown whole are as they are stored: as text where they are no JSON.
-    """
-    known = {name: getattr(job, name) for name in job.__slots__}
-    payload, shown = known.pop("payload"), disclosure.arguments(job, reveal=reveal)
-    is_stored = shown is not payload and disclosure.is_whole(job)
-    return {**known, "arguments": msgspec.Raw(payload.encode()) if is_stored else shown}
+    """Return a job as a JSON object, with its arguments as far as they are shown."""
+    known = {name: getattr(job, name) for name in job.__slots__ if name != "payload"}
+    return {**known, "arguments": shown_arguments(job, disclosure, reveal=reveal)}
 
 
 def described(job: Job, known: dict[str, Any], now: datetime) -> Iterator[tuple[str, str]]:
@@ -169,17 +158,3 @@ def described(job: Job, known: dict[str, Any], now: datetime) -> Iterator[tuple[
         yield "last error", job.last_error
     if "display_name" in known:
         yield "display name", known["display_name"]
-
-
-def pretty(arguments: Any) -> str:
-    """Return the arguments for a person to read."""
-    if isinstance(arguments, str):
-        return arguments
-    stored = msgspec.json.encode(arguments).decode()
-    text: str = msgspec.json.format(stored, indent=0)
-    long: str = msgspec.json.format(stored)
-    return text if len(text) <= SHORT else long
-
-
-SHORT = 60
-"""Arguments of so many characters are shown on one line."""
