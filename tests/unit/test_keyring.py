@@ -3,6 +3,7 @@
 import base64
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -114,7 +115,8 @@ def test_without_a_key_nothing_can_be_declared_encrypted() -> None:
 
         def process(self) -> None: ...
 
-    for declared in (send, Mail):
+    declarations: tuple[Any, ...] = (send, Mail)
+    for declared in declarations:
         with pytest.raises(DefinitionError, match=message):
             tq.job(encrypt=True)(declared)
     assert tq.registry.names() == []
