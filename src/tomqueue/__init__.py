@@ -12,31 +12,50 @@ The journey of a job, as the folders tell it:
 
 from tomqueue.app import TomQueue
 from tomqueue.daemon.in_process import InProcessWorker, WorkedOff
-from tomqueue.definition import Prepared
-from tomqueue.errors import Discard, JobCancelled, JobInterrupted, JobTimeout, Retry, Snooze, TomQueueError
+from tomqueue.definition import Chain, Group, Prepared, chain, group
+from tomqueue.errors import (
+    Discard,
+    JobCancelled,
+    JobFailed,
+    JobInterrupted,
+    JobTimeout,
+    ResultTimeout,
+    Retry,
+    Snooze,
+    TomQueueError,
+)
 from tomqueue.job import Job, State
 from tomqueue.message import Message
 from tomqueue.priority import Priority
 from tomqueue.store.open import configure_sqlite
+from tomqueue.store.workflows import Workflow, WorkflowState
 from tomqueue.worker.context import JobContext, current_job
 
 __all__ = [
+    "Chain",
     "Discard",
+    "Group",
     "InProcessWorker",
     "Job",
     "JobCancelled",
     "JobContext",
+    "JobFailed",
     "JobInterrupted",
     "JobTimeout",
     "Message",
     "Prepared",
     "Priority",
+    "ResultTimeout",
     "Retry",
     "Snooze",
     "State",
     "TomQueue",
     "TomQueueError",
     "WorkedOff",
+    "Workflow",
+    "WorkflowState",
+    "chain",
     "configure_sqlite",
     "current_job",
+    "group",
 ]

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from threading import Lock
 from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, dataclass_transform, overload
@@ -14,6 +14,8 @@ from tomqueue.declaring import Declare, DeclareConsumer, DeclareTarget, HandleAs
 from tomqueue.definition import (
     Asynchronous,
     AsynchronousOptions,
+    CallersOptions,
+    Chain,
     ConsumerOptions,
     Consumers,
     ConsumerTerms,
@@ -22,13 +24,17 @@ from tomqueue.definition import (
     DelayedCall,
     Delays,
     Encryption,
+    Group,
     JobOptions,
     Options,
     OverrideOptions,
     Overrides,
+    Plan,
     Prepared,
     Registry,
+    check_declared,
     checked_exchange,
+    plan_of,
 )
 from tomqueue.disclosure import Disclosure
 from tomqueue.enqueue.drafts import Drafts
@@ -42,24 +48,32 @@ from tomqueue.enqueue.request import Draft, Request
 from tomqueue.enqueue.stack import ENQUEUE_LAYERS, enqueue_stack
 from tomqueue.errors import SettingsError
 from tomqueue.events import Events
+from tomqueue.history import History
 from tomqueue.job import Job
 from tomqueue.jobs import Jobs
+from tomqueue.limits import Limits
 from tomqueue.parts import Parts
 from tomqueue.payload import Keyring
 from tomqueue.priority import Priority, priority_of
 from tomqueue.reporting import ExceptionReporter, Reporting
+from tomqueue.results import Results
 from tomqueue.schedules import Schedules
 from tomqueue.settings import Settings, read_settings
 from tomqueue.stack import Insertions
+from tomqueue.store.history import HistoryTable
+from tomqueue.store.pruning import Pruning
 from tomqueue.store.references import MappedReferences
+from tomqueue.store.results import ResultTable
 from tomqueue.store.sealed import Reencrypted, Sealed
 from tomqueue.store.sql import SqlStore
+from tomqueue.store.workflows import Workflow
 from tomqueue.transport.base import Publisher
 from tomqueue.worker.attempt import Attempt
 from tomqueue.worker.context import JobContext
 from tomqueue.worker.inline import run_inline
 from tomqueue.worker.stack import WORKER_LAYERS
 from tomqueue.worker.tools import Tools
+from tomqueue.workflows import Workflows
 
 __all__ = ["TomQueue"]
 
@@ -103,7 +117,7 @@ class TomQueue:
         self._lock = Lock()
         self._enqueue_stack: Callable[[Request], None] | None = None
         drafts = Drafts(self.settings, self.priority_map, self.queue_attributes, self._reporting)
-        self._enqueuing = Enqueuing(drafts, self._stack, lambda: self._parts.store)
+        self._enqueuing = Enqueuing(drafts, self._stack, lambda: self._parts.store, lambda: self.results)
         self._delays = Delays(self.registry, self._enqueuing)
 
     # Declaring ----------------------------------------------------------------------------------------
@@ -193,12 +207,28 @@ class TomQueue:
         """Check an instance of a job class and return what ``enqueue_many`` takes."""
         return self.registry.of_class(type(job)).prepare(job, Overrides(**overrides))
 
-    def enqueue(self, job: "object | Prepared", **overrides: Unpack[OverrideOptions]) -> Job:
-        """Enqueue an instance of a job class, or a prepared call; return the job. Raises EnqueueError."""
+    @overload
+    def enqueue(self, job: Chain | Group, **caller: Unpack[CallersOptions]) -> Workflow: ...  # type: ignore[overload-overlap] # a job is an object, too
+    @overload
+    def enqueue(self, job: "object | Prepared", **overrides: Unpack[OverrideOptions]) -> Job: ...
+    def enqueue(self, job: Any, **overrides: Any) -> Any:
+        """Enqueue an instance of a job class, or a prepared call; return the job. Raises EnqueueError.
+
+        A ``chain`` or ``group`` is written wholly or not at all, with ``session`` or ``connection`` in the caller's
+        transaction; returns the Workflow.
+        """
+        if isinstance(job, Chain | Group):
+            return self._enqueuing.enqueue_workflow(*self._planned(job, overrides))
         return self._enqueuing.enqueue(self._prepared(job, overrides))
 
-    async def aenqueue(self, job: "object | Prepared", **overrides: Unpack[OverrideOptions]) -> Job:
+    @overload
+    async def aenqueue(self, job: Chain | Group, **caller: Unpack[CallersOptions]) -> Workflow: ...  # type: ignore[overload-overlap] # as above
+    @overload
+    async def aenqueue(self, job: "object | Prepared", **overrides: Unpack[OverrideOptions]) -> Job: ...
+    async def aenqueue(self, job: Any, **overrides: Any) -> Any:
         """Enqueue from asynchronous code."""
+        if isinstance(job, Chain | Group):
+            return await self._enqueuing.aenqueue_workflow(*self._planned(job, overrides))
         return await self._enqueuing.aenqueue(self._prepared(job, overrides))
 
     def enqueue_many(self, prepared: Iterable[Prepared], *, session: Any = None, connection: Any = None) -> list[Job]:
@@ -234,7 +264,7 @@ class TomQueue:
         return Jobs(
             lambda: self._parts.catalog, lambda: self._parts.republisher,
             events=self._events, priority_of=lambda value: priority_of(value, self.priority_map, self.logger),
-            shown=self.disclosure.arguments, reencrypt=self._reencrypt,
+            results=self.results, shown=self.disclosure.arguments, reencrypt=self._reencrypt,
         )  # fmt: skip
 
     @property
@@ -243,9 +273,32 @@ class TomQueue:
         return Disclosure(self.registry, self.keyring)
 
     @property
+    def results(self) -> Results:
+        """Wait for what jobs with a ``result_ttl`` return."""
+        return Results(lambda: ResultTable(self._parts.store), self.registry)
+
+    @property
+    def history(self) -> History:
+        """Look at jobs that succeeded, where ``keep_completed`` says so."""
+        return History(
+            lambda: HistoryTable(self._parts.store), lambda: self._parts.catalog, lambda: Pruning(self._parts.store),
+            shown=self.disclosure.arguments,
+        )  # fmt: skip
+
+    @property
     def schedules(self) -> Schedules:
         """Look at periodic jobs, run, pause and resume them."""
         return Schedules(lambda: self._parts.store, self.registry, self._enqueuing)
+
+    @property
+    def limits(self) -> Limits:
+        """Look at limits and fair sharing, and change a limit."""
+        return Limits(lambda: self._parts.store)
+
+    @property
+    def workflows(self) -> Workflows:
+        """Look at chains and groups, and cancel them."""
+        return Workflows(lambda: self._parts.catalog, shown=self.disclosure.arguments)
 
     @property
     def logger(self) -> logging.Logger:
@@ -337,12 +390,18 @@ class TomQueue:
 
     # Parts --------------------------------------------------------------------------------------------
 
-    def _prepared(self, job: "object | Prepared", overrides: OverrideOptions) -> Prepared:
+    def _prepared(self, job: "object | Prepared", overrides: Mapping[str, Any]) -> Prepared:
         if not isinstance(job, Prepared):
             return self.prepare(job, **overrides)
         if overrides:
             raise TypeError("a prepared call has its options already: give them to using() before prepare()")
         return job
+
+    def _planned(self, said: Chain | Group, caller: Mapping[str, Any]) -> tuple[Plan, Any]:
+        if unknown := sorted(set(caller) - {"session", "connection"}):
+            raise TypeError(f"{unknown[0]} is no option of a workflow: give it to using() of its jobs")
+        check_declared(said, self.registry)
+        return plan_of(said), one_caller(caller.get("session"), caller.get("connection"))
 
     def _stack(self) -> Callable[[Request], None]:
         with self._lock:

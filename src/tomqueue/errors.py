@@ -16,6 +16,11 @@ TomQueueError
 ├── PublishError             the broker did not take what had to be published
 ├── JobNotFound              no row has this id
 ├── JobStateError            the row's state does not allow what was asked
+├── ResultError              there is no result to return
+│   ├── ResultTimeout        the job has not ended in time
+│   ├── JobFailed            it ended, and not by success; the message has the reason
+│   └── ResultNotKept        nobody said that its result is to be kept, or what it returned cannot be
+├── CheckpointError          what was to be a checkpoint cannot be one: raised where it was written
 ├── Parked                   this worker cannot read the job; it waits for one that can
 │   ├── UnknownJob           no definition of this name is registered here
 │   ├── UnknownKey           the arguments are encrypted with a key that is not here
@@ -40,12 +45,14 @@ from datetime import timedelta
 __all__ = [
     "ArgumentsError",
     "BrokerUnavailable",
+    "CheckpointError",
     "ClaimLost",
     "DefinitionError",
     "Discard",
     "EnqueueError",
     "Interruption",
     "JobCancelled",
+    "JobFailed",
     "JobInterrupted",
     "JobNotFound",
     "JobStateError",
@@ -56,6 +63,9 @@ __all__ = [
     "Parked",
     "PayloadTooLarge",
     "PublishError",
+    "ResultError",
+    "ResultNotKept",
+    "ResultTimeout",
     "Retry",
     "SchemaError",
     "SettingsError",
@@ -134,6 +144,34 @@ class JobNotFound(TomQueueError, LookupError):
 
 class JobStateError(TomQueueError):
     """The job's state does not allow what was asked; the message names the state."""
+
+
+class ResultError(TomQueueError):
+    """There is no result to return; base of the reasons."""
+
+
+class ResultTimeout(ResultError, TimeoutError):
+    """The job has not ended in the time that its result was waited for; it goes on."""
+
+
+class JobFailed(ResultError):
+    """The job ended without success: it failed for good, was cancelled or deleted.
+
+    ``state`` is which: ``failed``, ``cancelled``, ``deleted``; ``error`` the whole text of its last error, if any.
+    """
+
+    def __init__(self, message: str, *, state: str, error: str | None) -> None:
+        super().__init__(message)
+        self.state = state
+        self.error = error
+
+
+class ResultNotKept(ResultError):
+    """The job has no ``result_ttl``; or it succeeded, and what it returned could not be kept."""
+
+
+class CheckpointError(TomQueueError, ValueError):
+    """What a job wanted to checkpoint is too large, or would not come back from JSON as it was."""
 
 
 class Parked(TomQueueError):

@@ -11,7 +11,9 @@ from tomqueue.priority import PRIORITIES, Priority
 from tomqueue.redaction import SEALED
 from tomqueue.store.catalog import Catalog
 from tomqueue.store.leases import WorkerRow
-from tomqueue.times import age, when
+from tomqueue.store.limit_table import LimitRow
+from tomqueue.store.workflows import Awaited
+from tomqueue.times import age, pace, when
 
 __all__ = ["Explanation", "Finding", "Scene", "bounds_of", "explain", "is_alive", "serves", "takes"]
 
@@ -46,6 +48,10 @@ class Scene:
     workers: Sequence[WorkerRow]
     ahead: int
     registry: Registry | None
+    awaited: Awaited | None
+    """What it waits for in its workflow."""
+    limit: LimitRow | None = None
+    """The limit that the job waits for."""
     keys: Collection[str] = ()
 
 
@@ -67,6 +73,8 @@ def explain(
         workers=workers,
         ahead=catalog.ahead(job) if job.state is State.READY else 0,
         registry=registry,
+        awaited=catalog.workflows.awaited_by(job) if job.state is State.HELD else None,
+        limit=catalog.limit_of(job) if job.state is State.HELD else None,
         keys=keys,
     )
     findings = [finding for rule in RULES if (finding := rule(scene)) is not None]
@@ -146,7 +154,42 @@ def held(scene: Scene) -> Finding | None:
     """Tell of a job that waits for a limit or for another job."""
     if scene.job.state is not State.HELD:
         return None
+    if scene.awaited is not None:
+        return waits_for(scene.job, scene.awaited)
+    if scene.limit is not None:
+        return held_by(scene, scene.limit)
     return Finding(code="held", text="it is held: it waits for a limit or for another job")
+
+
+def waits_for(job: Job, awaited: Awaited) -> Finding:
+    """Tell which jobs of its workflow go first."""
+    named = [f"job {one.id} {one.name} ({one.state})" for one in awaited.jobs]
+    if (more := awaited.pending + awaited.failed - len(named)) > 0:
+        named.append(f"{more:,} more")
+    failed = next((one.id for one in awaited.jobs if one.state is State.FAILED), None)
+    return Finding(
+        code="waits_for_jobs",
+        text=f"it waits for its turn in workflow {job.workflow}, after {', '.join(named) or 'what is gone'}",
+        cure=None if failed is None else f"mend the cause, then `tomqueue jobs retry {failed}`",
+    )
+
+
+def held_by(scene: Scene, limit: LimitRow) -> Finding:
+    """Tell what a job that a limit holds waits for: its time, or its turn."""
+    job = scene.job
+    name = f"the limit {limit.name}" if not limit.is_fair else f"its turn in queue {job.queue}"
+    if limit.key is not None:
+        name += f", {'tenant' if limit.is_fair else 'key'} {limit.key}"
+    if limit.concurrency is not None:
+        name += f", {limit.concurrency:,} at once"
+    if limit.every is not None:
+        name += f", {pace(limit.every)}"
+    if job.run_at > scene.now:
+        text = f"its time has not come: it is due at {when(job.run_at, scene.now)}, and then waits for {name}"
+        return Finding(code="held", text=text, cure=f"to have it due now: `tomqueue jobs retry {job.id}`")
+    numbers = f"{limit.running:,} run, {limit.let_in:,} may start, {limit.waiting:,} wait"
+    cure = None if limit.is_fair else f"`tomqueue limits set {limit.name} …` lets more in"
+    return Finding(code="held", text=f"it waits for {name}: {numbers}", cure=cure)
 
 
 def parked(scene: Scene) -> Finding | None:

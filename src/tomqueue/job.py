@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import blake2b
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
-from tomqueue.errors import JobStateError
+from tomqueue.errors import JobStateError, ResultNotKept
 from tomqueue.priority import Priority
 from tomqueue.redaction import marks_of, plain_arguments
 
@@ -31,10 +31,20 @@ class State(StrEnum):
     """The next free worker takes it."""
 
 
-class Bound:
-    """What a job that was read by ``tq.jobs`` can do; no field of it."""
+class Results(Protocol):
+    """Where a job's result is asked for."""
 
-    __slots__ = ("_publish", "_shown")
+    def get(self, job_id: int, timeout: float | timedelta | None = None) -> Any:
+        """Wait for the end of a job and return what it returned."""
+
+    async def aget(self, job_id: int, timeout: float | timedelta | None = None) -> Any:  # noqa: ASYNC109 - as get
+        """Wait in asynchronous code."""
+
+
+class Bound:
+    """What a job that was read by ``tq.jobs``, or enqueued, can do; no field of it."""
+
+    __slots__ = ("_publish", "_results", "_shown")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +76,15 @@ class Job(Bound):
     """When a person cancelled it: of a running job a request, which its worker obeys."""
     last_error: str | None = field(default=None, repr=False)
     unique_key: str | None = None
+    limit_key: str | None = None
+    """The limit that it counts in, or its tenant's share of a queue: its name, and after a colon its key there."""
     meta: str | None = field(default=None, repr=False)
+    workflow: int | None = None
+    """The workflow that it is a part of."""
+    step: int | None = None
+    """The step of that workflow that its end counts in."""
+    waits_for_step: int | None = None
+    """The step whose turn it waits for."""
 
     @property
     def arguments(self) -> Any:
@@ -87,9 +105,35 @@ class Job(Bound):
             raise JobStateError(f"job {self.id} was not read by tq.jobs: use tq.jobs.publish({self.id})")
         publish(self.id)
 
-    def bound(self, publish: Callable[[int], None]) -> Self:
-        """Let ``publish()`` of this job do so; return it."""
+    def result(self, timeout: float | timedelta | None = None) -> Any:
+        """Wait until the job has ended and return what it returned; of a job with a ``result_ttl``.
+
+        Raises ResultTimeout after ``timeout`` (seconds or timedelta; None waits as long as it takes), JobFailed when it
+        failed for good, was cancelled or deleted, ResultNotKept, and JobNotFound once its ``result_ttl`` is over.
+        """
+        return self._result_source().get(self.id, timeout)
+
+    async def aresult(self, timeout: float | timedelta | None = None) -> Any:  # noqa: ASYNC109 - as result
+        """Wait in asynchronous code; see ``result``."""
+        return await self._result_source().aget(self.id, timeout)
+
+    def _result_source(self) -> Results:
+        results: Results | None = getattr(self, "_results", None)
+        if results is None:
+            raise ResultNotKept(
+                f"job {self.id} {self.name} keeps no result: declare it with @tq.job(result_ttl=…); "
+                f"of one that does and that neither tq.jobs nor an enqueue returned: tq.results.get({self.id})"
+            )
+        return results
+
+    def bound(self, publish: Callable[[int], None], results: Results) -> Self:
+        """Let ``publish()`` and ``result()`` of this job do so; return it."""
         object.__setattr__(self, "_publish", publish)
+        return self.with_results(results)
+
+    def with_results(self, results: Results) -> Self:
+        """Let ``result()`` of this job ask there; return it."""
+        object.__setattr__(self, "_results", results)
         return self
 
     def shown_by(self, shown: Callable[["Job"], Any]) -> Self:
@@ -116,6 +160,8 @@ class NewJob:
     meta: str | None = None
     ties: Mapping[str, Any] = field(default_factory=dict)
     """What ties it to other rows, as columns of its own row: a limit, a workflow. A job with any is *tied*."""
+    held: bool = False
+    """Whether it waits for what it is tied to: it is not announced before that lets it go."""
 
 
 @dataclass(slots=True)

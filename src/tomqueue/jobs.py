@@ -6,9 +6,11 @@ from typing import Any
 
 from tomqueue.errors import EnqueueError, SettingsError
 from tomqueue.events import Events
-from tomqueue.job import Job, State
+from tomqueue.job import Job, Results, State
 from tomqueue.priority import Priority
+from tomqueue.store.attempt_errors import AttemptError
 from tomqueue.store.catalog import Catalog, Filter
+from tomqueue.store.checkpoints import Progress
 from tomqueue.store.editing import Move, Reprioritise, Reschedule
 from tomqueue.store.sealed import Reencrypted
 from tomqueue.transport.republisher import DEFAULT_RATE, Republisher
@@ -26,6 +28,7 @@ class Jobs:
         *,
         events: Events,
         priority_of: Callable[[Priority | str | int], Priority],
+        results: Results,
         shown: Callable[..., Any],
         reencrypt: Callable[[], Reencrypted],
     ) -> None:
@@ -33,6 +36,7 @@ class Jobs:
         self._republisher = republisher
         self._events = events
         self._priority_of = priority_of
+        self._results = results
         self._shown = shown
         self._reencrypt = reencrypt
 
@@ -62,6 +66,14 @@ class Jobs:
         Raises JobNotFound.
         """
         return self._shown(self._catalog().get(job_id), reveal=reveal)
+
+    def errors(self, job_id: int) -> Sequence[AttemptError]:
+        """Return the errors of a job's attempts, oldest first: the latest 25."""
+        return self._catalog().errors(job_id)
+
+    def progress(self, job_id: int) -> Progress | None:
+        """Return how far a job has come by its own words (``ctx.progress``); None if it said nothing."""
+        return self._catalog().progress([job_id]).get(job_id)
 
     def count(self, *, state: State | str | None = None, queue: str | None = None, name: str | None = None) -> int:
         """Return how many jobs there are."""
@@ -140,4 +152,4 @@ class Jobs:
         return self._republisher().republish(queues, older_than=older_than, rate=rate, progress=progress)
 
     def _bound(self, job: Job) -> Job:
-        return job.bound(self.publish).shown_by(self._shown)
+        return job.bound(self.publish, self._results).shown_by(self._shown)

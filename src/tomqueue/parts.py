@@ -1,6 +1,6 @@
 """What an application opens once, at its first use: the database, and both sides of the news."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import RLock
 from typing import Any
@@ -10,15 +10,20 @@ import msgspec
 from tomqueue.errors import PublishError
 from tomqueue.reporting import Reporting
 from tomqueue.settings import Settings
+from tomqueue.store.announcing import AnnouncedRow
 from tomqueue.store.catalog import Catalog
 from tomqueue.store.open import open_store, ready_store, url_of
 from tomqueue.store.sql import SqlStore
+from tomqueue.transport.announcer import Announcer, news_of
 from tomqueue.transport.base import MessagePublisher, Publisher, Transport
 from tomqueue.transport.polling import PollingTransport
 from tomqueue.transport.rabbitmq import RabbitMessagePublisher, RabbitTransport
 from tomqueue.transport.republisher import Republisher
 
 __all__ = ["Parts"]
+
+PIECE = 500
+"""Jobs that are announced at once."""
 
 
 class Parts:
@@ -40,6 +45,9 @@ class Parts:
         with self._lock:
             if self._store is None:
                 self._store = ready_store(self._settings, self._engine)
+                self._store.ties.on_freed = self._announce
+                if self._settings.broker_url:
+                    self._store.limits.publish = self._publish
             return self._store
 
     @property
@@ -91,6 +99,19 @@ class Parts:
         finally:
             with self._lock:
                 self._publisher = before
+
+    def _announce(self, ids: Sequence[int]) -> None:
+        """Announce jobs that a workflow has let go, rather than leave that to the next look."""
+        store = self.store
+        announce: Callable[[Sequence[int]], object] = store.announce_news
+        if self.transport.pushes:
+            announce = Announcer(store, self.publisher, store.now).announce
+        for first in range(0, len(ids), PIECE):
+            announce(ids[first : first + PIECE])
+
+    def _publish(self, rows: Sequence[AnnouncedRow]) -> None:
+        """Publish the news of jobs that their limit has let in."""
+        self.publisher.publish([news_of(row) for row in rows])
 
     def supervisor_settings(self) -> Settings:
         """Return the settings with the database's URL in them, for a process that does not import the application.

@@ -16,13 +16,16 @@ NAME_PATTERN = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,30}")
 MOST_PREFETCH = 2000
 POSITIVE = (
-    "max_attempts", "max_run_time", "max_crashes", "max_payload_bytes", "heartbeat", "lease", "grace", "max_batch",
-    "batch_seconds", "poll_interval", "server_poll_interval", "prefetch", "broker_connect_timeout", "broker_timeout",
-    "publish_buffer",
+    "max_attempts", "max_run_time", "max_crashes", "max_payload_bytes", "max_checkpoint_bytes", "heartbeat", "lease",
+    "grace", "max_batch", "batch_seconds", "fair_window", "poll_interval", "server_poll_interval", "prefetch",
+    "broker_connect_timeout", "broker_timeout", "publish_buffer",
+)  # fmt: skip
+NOT_NEGATIVE = (
+    "backoff_cap", "backoff_jitter", "database_timeout", "broker_heartbeat", "flush_seconds",
+    "keep_completed",
 )  # fmt: skip
 SECRET = {"database_url", "broker_url", "encryption_keys"}
 """Passwords are in them: their values are in no repr."""
-NOT_NEGATIVE = ("backoff_cap", "backoff_jitter", "database_timeout", "broker_heartbeat", "flush_seconds")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,8 +54,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Crashes in a row after which a job that kills its process is failed."""
     delete_failed_jobs: bool = False
     """Delete a job that failed for good instead of keeping it."""
+    keep_completed: float = 0.0
+    """How long the history of a job is kept once it has succeeded, unless the job says otherwise; 0 is not at all."""
     max_payload_bytes: int = 1_000_000
-    """Largest size of a job's arguments as JSON."""
+    """Largest size of a job's arguments, and of its result, as JSON."""
+    max_checkpoint_bytes: int = 64_000
+    """Largest size of a job's checkpoint as JSON."""
     heartbeat: float = 5.0
     """Pause between two renewals of a worker's lease."""
     lease: float = 20.0
@@ -69,6 +76,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Most jobs that one worker claims at once."""
     batch_seconds: float = 0.075
     """Work that one worker claims ahead, at the measured run time of its jobs."""
+    fair_window: int = 2
+    """Jobs of one tenant (``fair_key``) in a queue that may go before a new tenant's, for each slot of all workers."""
     sqlite_synchronous: str = "FULL"
     """FULL survives a power cut; NORMAL may lose the last commits then, never corrupt (SQLite's manual)."""
     database_timeout: float = 30.0

@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta
 
-__all__ = ["age", "clock", "duration", "span", "when"]
+__all__ = ["age", "clock", "duration", "pace", "span", "when"]
 
 UNITS = (("year", 365 * 86400), ("day", 86400), ("h", 3600), ("min", 60), ("s", 1))
 PLURALS = {"year", "day"}
@@ -35,6 +35,18 @@ def clock(instant: datetime) -> str:
 def when(instant: datetime, now: datetime) -> str:
     """Return an instant in UTC with its age."""
     return f"{clock(instant)} ({age(instant, now)})"
+
+
+def pace(every: timedelta) -> str:
+    """Return how often something happens that does so once in ``every``: ``10/s``, ``100/min``, ``5/h``, ``2/day``.
+
+    In the first unit that makes it a whole number; it was one, and the span is rounded to a microsecond.
+    """
+    for unit, seconds in (("s", 1), ("min", 60), ("h", 3600)):
+        often = timedelta(seconds=seconds) / every
+        if round(often) and abs(often - round(often)) < often / 1000:
+            return f"{round(often)}/{unit}"
+    return f"{round(timedelta(days=1) / every, 2):.10g}/day"
 
 
 def duration(text: str) -> timedelta:

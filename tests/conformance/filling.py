@@ -39,5 +39,23 @@ def fill(store: SqlStore, *, ready: int, future: int, failed: int) -> None:
             numbers = NUMBERS[maker].format(count)
             statement = f"INSERT INTO {store.jobs} ({COLUMNS}) SELECT {columns} FROM ({numbers}) AS numbers"
             connection.execute(text(statement))
+    analyse(store)
+
+
+def fill_held(store: SqlStore, count: int, key: str = "report") -> None:
+    """Add rows that wait for a limit, due for an hour; then let the planner count them."""
+    dialect = store.engine.dialect.name
+    before = MOMENTS[dialect].format(-3600)
+    maker = "mariadb" if getattr(store.engine.dialect, "is_mariadb", False) else dialect
+    values = f"'default', 1, 'greet', '{{}}', {before}, {before}, {before}, true, true, '{key}'"
+    columns = "queue, priority, name, payload, run_at, created_at, updated_at, held, tied, limit_key"
+    with store.writing() as connection:
+        numbers = NUMBERS[maker].format(count)
+        connection.execute(text(f"INSERT INTO {store.jobs} ({columns}) SELECT {values} FROM ({numbers}) AS numbers"))
+    analyse(store)
+
+
+def analyse(store: SqlStore) -> None:
+    """Let the planner count the rows."""
     with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text(ANALYSE[dialect].format(store.jobs)))
+        connection.execute(text(ANALYSE[store.engine.dialect.name].format(store.jobs)))

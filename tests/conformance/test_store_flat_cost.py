@@ -13,8 +13,9 @@ import psycopg
 import pytest
 from sqlalchemy import event
 
-from tests.conformance.filling import fill
+from tests.conformance.filling import fill, fill_held
 from tests.conformance.jobs import PAST, ago, insert, new, take, want
+from tomqueue.definition import Limit
 from tomqueue.job import Claimed
 from tomqueue.store import postgres_link
 from tomqueue.store.base import Delete, Release, Want
@@ -157,6 +158,37 @@ def test_a_turn_costs_the_same_in_a_small_and_a_large_table(store: SqlStore, cos
     fill(store, ready=MILLION, future=MILLION, failed=MILLION // 10)
     large = costs_of_a_turn(store, cost)
     assert {what: large[what] for what in small if large[what] > bound(store, small[what])} == {}, (small, large)
+
+
+def test_held_jobs_lie_in_nobodys_way(store: SqlStore, cost: Cost) -> None:
+    """With a hundred thousand rows that wait for one limit a turn of another queue reads as much."""
+    fill(store, ready=THOUSAND, future=THOUSAND, failed=100)
+    small = costs_of_a_turn(store, cost)
+    fill_held(store, MILLION // 10)
+    large = costs_of_a_turn(store, cost)
+    assert {what: large[what] for what in small if large[what] > bound(store, small[what])} == {}, (small, large)
+
+
+def test_letting_the_next_one_in_costs_the_same(store: SqlStore) -> None:
+    """By the plans of its statements: each reads the index of the limits, and sorts nothing of it."""
+    store.know_limits([Limit(name="report", concurrency=1)])
+    fill_held(store, MILLION // 10)
+    insert(store, new(ties={"limit_key": "report", "held": True}))
+    explain = "EXPLAIN QUERY PLAN " if store.engine.dialect.name == "sqlite" else "EXPLAIN "
+    plans: list[str] = []
+
+    def explained(_conn: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith("SELECT") and "_jobs" in statement and "FOR UPDATE" not in statement:
+            cursor.execute(explain + statement, parameters)
+            plans.append(str(cursor.fetchall()))
+
+    event.listen(store.engine, "before_cursor_execute", explained)
+    store.write(lambda connection: store.limits.admit(connection, "report"))
+    (job,) = take(store)
+    store.finish([Delete(job.id, job.token, job.tied)])
+    counted = [plan for plan in plans if "tomqueue_jobs_limited" in plan]
+    assert len(counted) >= 3, plans
+    assert not any("Seq Scan" in plan or "SCAN tomqueue_jobs" in plan for plan in plans), plans
 
 
 def test_a_starting_worker_reads_parked_jobs_only(store: SqlStore, catalog: Catalog) -> None:

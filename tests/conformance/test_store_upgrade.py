@@ -8,30 +8,51 @@ from tomqueue.errors import SchemaError
 from tomqueue.job import State
 from tomqueue.priority import PRIORITIES
 from tomqueue.store.catalog import Catalog
+from tomqueue.store.columns import Instant
 from tomqueue.store.leases import Leases
 from tomqueue.store.migrate import check_schema, installed_version, migrate
-from tomqueue.store.schema import SCHEMA_VERSION, Instant
+from tomqueue.store.schema import SCHEMA_VERSION
 from tomqueue.store.sql import SqlStore
 
-ADDED = {"jobs": ("cancelled_at", "tied"), "workers": ("first_rank", "last_rank")}
+ADDED = {
+    "jobs": (
+        "cancelled_at",
+        "tied",
+        "workflow",
+        "step",
+        "waits_for_step",
+        "counted_key",
+        "limit_key",
+        "result_ttl",
+        "keep_completed",
+    ),
+    "workers": ("first_rank", "last_rank"),
+}
 """Columns that tables of version 1 did not have."""
+ADDED_TABLES = ("workflows", "steps", "limits", "limit_keys", "results", "history", "errors", "checkpoints")
 
 
 def make_first_version(store: SqlStore, version: int = 1) -> None:
     """Turn fresh tables into those of version 1."""
+    jobs = store.tables.jobs
+    (limited,) = [index for index in jobs.indexes if str(index.name).endswith("_limited")]
     with store.writing() as connection:
+        limited.drop(connection)
         for table, columns in ADDED.items():
-            for column in columns:
+            for column in set(columns).intersection(jobs.c.keys() if table == "jobs" else columns):
                 connection.execute(text(f"ALTER TABLE tomqueue_{table} DROP COLUMN {column}"))
+        for name in ADDED_TABLES:
+            connection.execute(text(f"DROP TABLE tomqueue_{name}"))
         connection.execute(store.tables.version.update().values(version=version))
 
 
 def shape(store: SqlStore) -> dict[str, str]:
-    """Return the columns of the jobs and workers, and their types."""
+    """Return the columns of every table and their types."""
+    found = inspect(store.engine)
     return {
         f"{table}.{column['name']}": str(column["type"])
-        for table in ("tomqueue_jobs", "tomqueue_workers")
-        for column in inspect(store.engine).get_columns(table)
+        for table in found.get_table_names()
+        for column in found.get_columns(table)
     }
 
 

@@ -4,13 +4,19 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from tests.conformance.jobs import FUTURE, change
+from sqlalchemy import select
+
+from tests.conformance.jobs import FUTURE, change, take, want
 from tests.faults.journeys import Journey
+from tomqueue.store.base import Delete, Release
 from tomqueue.store.catalog import Catalog, StatsRow
+from tomqueue.store.checkpoints import CheckpointTable
 from tomqueue.store.leases import Fate, Freed, WorkerRow
 from tomqueue.store.sql import SqlStore
 
 __all__ = ["COLD_JOURNEYS"]
+
+HOUR = 3_600_000_000
 
 
 class Register(Journey):
@@ -189,6 +195,44 @@ class ByHand(Journey):
         return {paused, *(one.failed_at is None for one in self.rows(self.ids))}
 
 
+class EndKept(Journey):
+    """The end of two jobs of which all is kept, one of them failed: rows, result, history and error go together."""
+
+    def prepare(self) -> None:
+        self.enqueued(ties={"result_ttl": HOUR, "keep_completed": HOUR})
+        wanted = want(self.queue, limit=2, worker=self.worker)
+        self.ids = [job.id for job in take(self.store, wanted, self.token)]
+
+    def act(self) -> None:
+        succeeded, failed = self.ids
+        ending = Release(id=failed, token=self.token, tied=True, attempts=1, failed=True, last_error="OSError")
+        self.store.finish([Delete(succeeded, self.token, tied=True, retried=True, result="1"), ending])
+
+    def looks(self) -> set[bool]:
+        succeeded, failed = self.ids
+        tables = self.store.tables
+        with self.store.reading() as connection:
+            results = set(connection.execute(select(tables.results.c.job_id)).scalars())
+            history = set(connection.execute(select(tables.history.c.job_id)).scalars())
+            errors = set(connection.execute(select(tables.errors.c.job_id)).scalars())
+        gone, kept = self.rows(self.ids)
+        there = {succeeded in results, failed in results, succeeded in history, failed in errors}
+        return {gone is None, kept.failed_at is not None, *there}
+
+
+class Checkpoint(Journey):
+    """The first checkpoint of a job, which ties its row."""
+
+    def prepare(self) -> None:
+        self.ids = self.claimed(1)
+
+    def act(self) -> None:
+        assert CheckpointTable(self.store).save(self.ids[0], self.token, "1")
+
+    def looks(self) -> set[bool]:
+        return {self.rows(self.ids)[0].tied, CheckpointTable(self.store).value(self.ids[0]) == "1"}
+
+
 def change_lease(store: SqlStore, worker: int, expires_at: Any) -> None:
     """Change when a lease ends."""
     workers = store.tables.workers
@@ -198,5 +242,19 @@ def change_lease(store: SqlStore, worker: int, expires_at: Any) -> None:
 
 COLD_JOURNEYS: Mapping[str, Callable[[SqlStore], Journey]] = {
     journey.__name__: journey
-    for journey in (Register, Renew, Remove, Lead, StayLeader, Free, Sweep, Bury, HandedOver, Count, ByHand)
+    for journey in (
+        Register,
+        Renew,
+        Remove,
+        Lead,
+        StayLeader,
+        Free,
+        Sweep,
+        Bury,
+        HandedOver,
+        Count,
+        ByHand,
+        EndKept,
+        Checkpoint,
+    )
 }

@@ -138,7 +138,7 @@ class Finish(Journey):
         common = {"token": self.token, "attempts": 1, "last_error": "OSError"}
         self.store.finish(
             [
-                Delete(succeeded, self.token),
+                Delete(succeeded, self.token, retried=True),
                 Release(id=failed, failed=True, **common),  # type: ignore[arg-type]
                 Release(id=retried, run_at=FUTURE, **common),  # type: ignore[arg-type]
                 Release(id=given_back, token=self.token, attempts=0, keep_announced=True, keep_crashes=True),

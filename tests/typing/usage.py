@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import assert_type
 
-from tomqueue import InProcessWorker, Job, JobContext, Prepared, Priority, TomQueue, WorkedOff
+from tomqueue import InProcessWorker, Job, JobContext, Prepared, Priority, TomQueue, WorkedOff, Workflow, chain, group
 
 
 def usage(tq: TomQueue) -> None:
@@ -32,6 +32,7 @@ def usage(tq: TomQueue) -> None:
     assert_type(send.using(delay=60).using(queue="slow").enqueue(7), Job)
     assert_type(tq.enqueue(Newsletter("hi"), delay=60), Job)
     assert_type(tq.enqueue_many([send.prepare(1), report.prepare("may")]), list[Job])
+    assert_type(tq.enqueue(chain(send.prepare(1), group(send.prepare(2), on_success=send.prepare(3)))), Workflow)
     report.enqueue("may")
 
     send.enqueue("wrong")  # type: ignore[arg-type]
@@ -42,8 +43,9 @@ def usage(tq: TomQueue) -> None:
     report("may")  # type: ignore[call-arg, arg-type]
     report.enqueue(7)  # type: ignore[arg-type]
     Newsletter(7)  # type: ignore[arg-type]
-    tq.enqueue(Newsletter("hi"), later=True)  # type: ignore[call-arg]
+    tq.enqueue(Newsletter("hi"), later=True)  # type: ignore[call-overload]
     tq.job(quue="slow")  # type: ignore[call-overload]
+    chain(send)  # type: ignore[arg-type]
 
 
 async def asynchronous_usage(tq: TomQueue) -> None:

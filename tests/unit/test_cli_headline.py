@@ -2,7 +2,7 @@
 
 import pytest
 
-from tomqueue.cli.commands.jobs import headline
+from tomqueue.worker.error_text import headline
 
 
 @pytest.mark.parametrize(

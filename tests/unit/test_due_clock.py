@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tomqueue.daemon import due_clock
 from tomqueue.daemon.due_clock import DRIFT, DueClock
-from tomqueue.store.schema import EPOCH
+from tomqueue.store.columns import EPOCH
 
 
 class Clocks:

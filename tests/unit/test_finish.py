@@ -21,7 +21,7 @@ FAILED = Release(id=7, token=99, attempts=3, failed=True, last_error="text")
 @pytest.mark.parametrize(
     ("error", "ending", "event"),
     [
-        (None, Delete(7, 99), "job.finished"),
+        (None, Delete(7, 99, retried=True), "job.finished"),
         (OSError(), RETRIED, "job.retried"),
         (SystemExit(), RETRIED, "job.retried"),
         (JobTimeout(), RETRIED, "job.retried"),
@@ -88,7 +88,7 @@ def test_named_errors_decide(error: BaseException, event: str) -> None:
 def test_failed_jobs_are_deleted_on_request() -> None:
     """The setting says so."""
     settled = settle(JOB, Discard("why"), Policy(delete_failed=True), NOW, "text")
-    assert (settled.ending, settled.event) == (Delete(7, 99), "job.failed")
+    assert (settled.ending, settled.event) == (Delete(7, 99, retried=True, failed=True, error="text"), "job.failed")
 
 
 def test_a_place_that_is_not_kept() -> None:

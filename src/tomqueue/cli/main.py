@@ -9,13 +9,16 @@ import click
 from tomqueue.cli.commands.doctor import doctor
 from tomqueue.cli.commands.explain import explain
 from tomqueue.cli.commands.health import check, stats, workers
+from tomqueue.cli.commands.history import history
 from tomqueue.cli.commands.jobs import clear, jobs
 from tomqueue.cli.commands.keys import generate_key
+from tomqueue.cli.commands.limits import limits
 from tomqueue.cli.commands.queues import queues
 from tomqueue.cli.commands.republish import republish
 from tomqueue.cli.commands.run import run_commands
 from tomqueue.cli.commands.schedules import schedules
 from tomqueue.cli.commands.schema import migrate
+from tomqueue.cli.commands.workflows import workflows
 from tomqueue.cli.logs import configure_logs
 from tomqueue.cli.output import one_line
 from tomqueue.cli.target import Target
@@ -114,21 +117,8 @@ def command(ctx: click.Context, app: str | None, database_url: str | None, log_l
     ctx.call_on_close(ctx.obj.close)
 
 
-for one in (
-    migrate,
-    *run_commands,
-    jobs,
-    queues,
-    schedules,
-    workers,
-    stats,
-    check,
-    doctor,
-    explain,
-    republish,
-    clear,
-    generate_key,
-):
+looks = (jobs, history, queues, schedules, workflows, limits, workers, stats, check, doctor, explain)
+for one in (migrate, *run_commands, *looks, republish, clear, generate_key):
     command.add_command(one)
 
 

@@ -13,6 +13,7 @@ from datetime import timedelta
 from tomqueue.daemon.due_clock import DueClock
 from tomqueue.daemon.leadership import Leadership
 from tomqueue.service import boot_time
+from tomqueue.store.admissions import Admissions
 from tomqueue.store.sql import SqlStore
 from tomqueue.transport.announcer import Announcer
 from tomqueue.transport.base import Publisher
@@ -51,6 +52,7 @@ class Deferred:
         self._report = report
         self._clock = DueClock(store.now)
         self._announcer = Announcer(store, publisher, self._clock.now)
+        self._admissions = Admissions(store, self._clock.now)
         self._due = DueHeap()
         self._cut: set[int] = set()
         self._announced = 0
@@ -97,6 +99,7 @@ class Deferred:
     def _look(self) -> None:
         """Read what is due or soon will be; what the limit cuts off follows when the piece is nearly used up."""
         began = boot_time()
+        self._admissions.look()
         self._announcer.know_queues()
         rows = self._store.coming(HORIZON, MOST_OF_EACH)
         self._due.load((row.id, row.run_at, row.priority) for row in rows)

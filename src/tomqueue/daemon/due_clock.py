@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from tomqueue.service import boot_time
-from tomqueue.store.schema import EPOCH
+from tomqueue.store.columns import EPOCH
 
 __all__ = ["DueClock"]
 

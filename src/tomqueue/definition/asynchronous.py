@@ -46,6 +46,8 @@ class AsynchronousOptions(TypedDict, total=False):
     jitter: float | None
     atomic: bool
     delete_failed_jobs: bool | None
+    result_ttl: float | timedelta | None
+    keep_completed: bool | float | timedelta | None
     redact: tuple[str, ...]
     encrypt: bool | None
 

@@ -7,7 +7,8 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from tomqueue.definition.inspection import colour_of, name_of, place_of, wants_context
+from tomqueue.definition.inspection import colour_of, name_of, place_of, result_of, wants_context
+from tomqueue.definition.limit import limiting_of
 from tomqueue.definition.options import Options, Overrides, checked_name
 from tomqueue.definition.prepared import NO_OVERRIDES, Loaded, Prepared
 from tomqueue.definition.schedule import check_needs_nothing, schedule_of
@@ -50,10 +51,12 @@ class ClassDefinition(Generic[T]):
         self._work = work_of(self.name, job_class)
         work = getattr(job_class, self._work)
         self.is_async = colour_of(self.name, work, options)
+        self.result = result_of(self.name, work, options)
         self.wants_context = wants_context(work, context_type, skip_self=True)
         check_work(self.name, work, given=2 if self.wants_context else 1)
         check_hooks(self.name, job_class)
         self._codec = InstanceCodec.of_class(job_class, self.name, options.secrecy)
+        self.limiting = limiting_of(self.name, options, inspect.signature(self.job_class).parameters)
         self.schedule = schedule_of(self.name, options)
         if self.schedule is not None:
             check_needs_nothing(self.name, job_class)
@@ -73,7 +76,8 @@ class ClassDefinition(Generic[T]):
                 f"{self.name}: expected an instance of {self.job_class.__name__}, got {type(instance).__name__}"
             )
         payload = self._codec.encode(instance)
-        return Prepared(definition=self, payload=payload, overrides=overrides, instance=instance)
+        counted = None if self.limiting is None else self.limiting.counted(lambda: values_of(instance))
+        return Prepared(definition=self, payload=payload, overrides=overrides, instance=instance, counted=counted)
 
     def without_arguments(self) -> Prepared:
         """Return the instance that a tick enqueues, made at the tick: its defaults are of then."""
@@ -83,6 +87,11 @@ class ClassDefinition(Generic[T]):
         """Return the instance of a stored payload, ready to run; raises UnreadableArguments."""
         instance = self._codec.decode(payload)
         return Loaded(call=getattr(instance, self._work), wants_context=self.wants_context, target=instance)
+
+
+def values_of(instance: object) -> dict[str, Any]:
+    """Return the fields of an instance by their names."""
+    return {name: getattr(instance, name) for name in field_names(type(instance))}
 
 
 def with_fields(job_name: str, job_class: type[T], redact: Sequence[str] = ()) -> type[T]:

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Generic, ParamSpec, TypeVar, Unpack
 
-from tomqueue.definition.inspection import colour_of, name_of, place_of, wants_context
+from tomqueue.definition.inspection import colour_of, name_of, place_of, result_of, signature_of, wants_context
+from tomqueue.definition.limit import limiting_of
 from tomqueue.definition.options import Options, OverrideOptions, Overrides
 from tomqueue.definition.prepared import NO_OVERRIDES, Enqueuer, Loaded, Prepared
 from tomqueue.definition.schedule import check_needs_nothing, schedule_of
@@ -44,6 +45,7 @@ class Definition(Generic[CallP, P, R]):
         self.options = options
         options.check(self.name)
         self.is_async = colour_of(self.name, function, options)
+        self.result = result_of(self.name, function, options)
         self.wants_context = wants_context(function, context_type)
         self.schedule = schedule_of(self.name, options)
         if self.schedule is not None:
@@ -52,6 +54,8 @@ class Definition(Generic[CallP, P, R]):
         self._enqueuer = enqueuer
         skip = int(self.wants_context)
         self._codec = ArgumentsCodec.of_function(function, self.name, skip=skip, secrecy=options.secrecy)
+        self._signature = signature_of(function, skip=skip)
+        self.limiting = limiting_of(self.name, options, self._signature.parameters)
 
     def __repr__(self) -> str:
         return f"<job {self.name}>"
@@ -83,7 +87,14 @@ class Definition(Generic[CallP, P, R]):
 
     def prepared(self, overrides: Overrides, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Prepared:
         """Check a call's arguments and join them with ``overrides``."""
-        return Prepared(definition=self, payload=self._codec.encode(args, kwargs), overrides=overrides)
+        payload = self._codec.encode(args, kwargs)
+        counted = None if self.limiting is None else self.limiting.counted(lambda: self._by_name(args, kwargs))
+        return Prepared(definition=self, payload=payload, overrides=overrides, counted=counted)
+
+    def _by_name(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        bound = self._signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return bound.arguments
 
     def without_arguments(self) -> Prepared:
         """Return the call that a tick enqueues; what has a default takes it when it runs."""

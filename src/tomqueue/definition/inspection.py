@@ -8,9 +8,9 @@ from typing import Any
 
 from tomqueue.definition.options import Options, checked_name
 from tomqueue.errors import DefinitionError
-from tomqueue.payload import function_hints
+from tomqueue.payload import ReturnCodec, function_hints
 
-__all__ = ["colour_of", "name_of", "place_of", "wants_context"]
+__all__ = ["colour_of", "name_of", "place_of", "result_of", "signature_of", "wants_context"]
 
 POSITIONAL = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
 
@@ -61,6 +61,12 @@ def colour_of(job_name: str, function: Callable[..., Any], options: Options) -> 
     return is_async
 
 
+def signature_of(function: Callable[..., Any], *, skip: int) -> inspect.Signature:
+    """Return the signature of ``function`` without its first ``skip`` parameters."""
+    signature = inspect.signature(function)
+    return signature.replace(parameters=list(signature.parameters.values())[skip:])
+
+
 def wants_context(function: Callable[..., Any], context_type: type, *, skip_self: bool = False) -> bool:
     """Whether the first parameter of ``function`` (after ``self``) is annotated ``context_type``."""
     parameters = list(inspect.signature(function).parameters.values())[int(skip_self) :]
@@ -72,3 +78,8 @@ def wants_context(function: Callable[..., Any], context_type: type, *, skip_self
     except NameError:
         # Imported for the type checker only: the name is all there is to go by.
         return str(first.annotation).rpartition(".")[2] == context_type.__name__
+
+
+def result_of(job_name: str, function: Callable[..., Any], options: Options) -> ReturnCodec | None:
+    """Return how what ``function`` returns is kept; None where it is not. Raises DefinitionError."""
+    return None if options.result_ttl is None else ReturnCodec(job_name, function)

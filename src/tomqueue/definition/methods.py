@@ -10,7 +10,7 @@ import msgspec
 
 from tomqueue.definition.asynchronous import Asynchronous
 from tomqueue.definition.carriers import Bound, Carrier
-from tomqueue.definition.inspection import colour_of, wants_context
+from tomqueue.definition.inspection import colour_of, result_of, wants_context
 from tomqueue.definition.options import Options, Overrides, checked_name
 from tomqueue.definition.prepared import Loaded, Prepared
 from tomqueue.errors import DefinitionError, EnqueueError, JobTargetGone, UnreadableArguments
@@ -76,6 +76,7 @@ class MethodDefinition:
                 "by another: leave one of them out"
             )
         self.is_async = colour_of(self.name, found.function, self.options)
+        self.result = result_of(self.name, found.function, self.options)
         owned = found.kind is not Kind.STATIC
         self.wants_context = wants_context(found.function, context_type, skip_self=owned)
         skip = int(owned) + int(self.wants_context)

@@ -10,7 +10,16 @@ from tomqueue.payload import Secrecy
 from tomqueue.priority import Priority
 from tomqueue.settings import check_name
 
-__all__ = ["JobOptions", "Options", "OverrideOptions", "Overrides", "checked_name", "number_problem", "seconds_of"]
+__all__ = [
+    "CallersOptions",
+    "JobOptions",
+    "Options",
+    "OverrideOptions",
+    "Overrides",
+    "checked_name",
+    "number_problem",
+    "seconds_of",
+]
 
 MILLISECOND = 0.001
 CENTURY = 100 * 365.25 * 86400.0
@@ -50,6 +59,20 @@ class Options:
     """What becomes of ticks that were missed: ``skip``, ``once`` (None) or ``all``."""
     delete_failed_jobs: bool | None = None
     """Whether a worker deletes the job when it fails for good (Delayed::Job), or keeps it."""
+    concurrency: int | None = None
+    """So many run at once in the whole cluster, of the job or of each key."""
+    concurrency_key: Callable[..., Any] | None = None
+    """The key of a call, of its arguments by their names: ``lambda account_id: account_id``. Also that of ``rate``."""
+    rate: str | None = None
+    """So many start in a time, evenly spread: ``10/s``, ``100/min``, ``1000/h``, ``5000/day``."""
+    rate_key: Callable[..., Any] | None = None
+    """The key of a call where there is a rate only."""
+    fair_key: Callable[..., Any] | None = None
+    """The tenant of a call: tenants take turns in the queue, however many jobs each has waiting."""
+    result_ttl: float | timedelta | None = None
+    """How long what it returned can be asked for; None: its result is not kept."""
+    keep_completed: bool | float | timedelta | None = None
+    """How long its history is kept once it has succeeded: True is for good; None as the settings say."""
     redact: tuple[str, ...] = ()
     """Arguments or fields that are never shown; ``user.email`` is a field of an argument."""
     encrypt: bool | None = None
@@ -72,6 +95,8 @@ class Options:
             "expires": number_problem(self.expires, least=MILLISECOND),
             "priority": priority_problem(self.priority),
             "delete_failed_jobs": flag_problem(self.delete_failed_jobs),
+            "result_ttl": number_problem(self.result_ttl, least=MILLISECOND),
+            "keep_completed": keeping_problem(self.keep_completed),
             "redact": names_problem(self.redact),
             "encrypt": flag_problem(self.encrypt),
         }
@@ -100,8 +125,22 @@ class JobOptions(TypedDict, total=False):
     every: float | timedelta | None
     misfire: str | None
     delete_failed_jobs: bool | None
+    concurrency: int | None
+    concurrency_key: Callable[..., Any] | None
+    rate: str | None
+    rate_key: Callable[..., Any] | None
+    fair_key: Callable[..., Any] | None
+    result_ttl: float | timedelta | None
+    keep_completed: bool | float | timedelta | None
     redact: tuple[str, ...]
     encrypt: bool | None
+
+
+class CallersOptions(TypedDict, total=False):
+    """The keyword arguments that name the caller's own transaction; see Overrides."""
+
+    session: Any
+    connection: Any
 
 
 class OverrideOptions(TypedDict, total=False):
@@ -223,6 +262,13 @@ def names_problem(value: object) -> str:
     if isinstance(value, tuple) and all(isinstance(name, str) and all(name.split(".")) for name in value):
         return ""
     return "must be a tuple of names, such as ('password', 'user.email')"
+
+
+def keeping_problem(value: object) -> str:
+    """Say why nothing can be kept for ``value``; empty if it is a duration, yes, no, or None."""
+    if value is None or isinstance(value, bool):
+        return ""
+    return number_problem(value, least=MILLISECOND) and "must be True, False, or how long: seconds or a timedelta"
 
 
 def run_at_problem(value: object) -> str:

@@ -4,9 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from tomqueue.definition.limit import Counted, Limiting
 from tomqueue.definition.options import Options, Overrides
 from tomqueue.definition.schedule import Schedule, Tick
 from tomqueue.job import Job
+from tomqueue.payload import ReturnCodec
 from tomqueue.redaction import Path
 
 __all__ = ["NO_OVERRIDES", "Enqueuer", "JobDefinition", "Loaded", "NamedDefinition", "Prepared"]
@@ -41,6 +43,8 @@ class JobDefinition(Protocol):
     options: Options
     is_async: bool
     wants_context: bool
+    result: ReturnCodec | None
+    """How what it returns is kept as a result; None where it is not."""
     place: str
     """Where it is declared, for messages: module and qualified name."""
 
@@ -57,6 +61,8 @@ class NamedDefinition(JobDefinition, Protocol):
 
     schedule: Schedule | None
     """When it is enqueued by itself; None for a job that is not periodic."""
+    limiting: Limiting | None
+    """What its calls count in, if anything."""
 
     def without_arguments(self) -> "Prepared":
         """Return what a tick enqueues: a call without arguments, or an instance made without any."""
@@ -75,6 +81,8 @@ class Prepared:
     overrides: Overrides = NO_OVERRIDES
     instance: object | None = field(default=None, repr=False)
     tick: Tick | None = None
+    counted: Counted | None = None
+    """What it counts in, where its job is limited."""
 
 
 class Enqueuer(Protocol):

@@ -4,6 +4,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from tomqueue.definition.classes import ClassDefinition
+from tomqueue.definition.limit import Limit
 from tomqueue.definition.methods import MethodDefinition, found_in
 from tomqueue.definition.prepared import JobDefinition, NamedDefinition, Prepared
 from tomqueue.definition.schedule import Schedule
@@ -88,6 +89,11 @@ class Registry:
         """Return the schedules of the periodic jobs, by their names."""
         jobs = self._by_name.values()
         return {job.name: job.schedule for job in jobs if job.schedule is not None}
+
+    def limits(self) -> list[Limit]:
+        """Return what the limited jobs allow."""
+        jobs = [job.limiting for job in self._by_name.values()]
+        return [one.limit for one in jobs if one is not None and one.limit is not None]
 
     def periodic(self, name: str) -> Prepared:
         """Return what a tick of the periodic job called ``name`` enqueues."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from tomqueue.definition import Prepared, queue_said_by, seconds_of
+from tomqueue.enqueue.kept import Kept
 from tomqueue.enqueue.queue_attributes import QueueAttributes
 from tomqueue.enqueue.request import Draft
 from tomqueue.priority import Priority, priority_of
@@ -26,6 +27,7 @@ class Drafts:
         self._queue_attributes = queue_attributes
         self._priority_map = priority_map
         self._reporting = reporting
+        self._kept = Kept(settings.keep_completed)
 
     def of(self, prepared: Prepared) -> Draft:
         """Return the draft of one job. Raises EnqueueError for an unknown priority."""
@@ -48,4 +50,6 @@ class Drafts:
             expires=None if expires is None else seconds_of(expires),
             instance=prepared.instance,
             tick=prepared.tick,
+            counted=prepared.counted,
+            ties=self._kept.ties(declared),
         )

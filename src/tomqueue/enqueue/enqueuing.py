@@ -4,15 +4,16 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from tomqueue.definition import Prepared
+from tomqueue.definition import Chain, Group, Plan, Prepared
 from tomqueue.enqueue.drafts import Drafts
 from tomqueue.enqueue.request import Request
 from tomqueue.errors import EnqueueError
-from tomqueue.job import Job
+from tomqueue.job import Job, Results
 from tomqueue.message import Outgoing
 from tomqueue.store.atomic import current_transaction
 from tomqueue.store.callers import run_in_callers, synchronous_connection
 from tomqueue.store.sql import SqlStore
+from tomqueue.store.workflows import Workflow, WorkflowState
 
 __all__ = ["Enqueuing", "one_caller"]
 
@@ -21,11 +22,16 @@ class Enqueuing:
     """What ``enqueue`` and ``aenqueue`` of every job, and those of TomQueue, come down to."""
 
     def __init__(
-        self, drafts: Drafts, stack: Callable[[], Callable[[Request], None]], store: Callable[[], SqlStore]
+        self,
+        drafts: Drafts,
+        stack: Callable[[], Callable[[Request], None]],
+        store: Callable[[], SqlStore],
+        results: Callable[[], Results],
     ) -> None:
         self._drafts = drafts
         self._stack = stack
         self._store = store
+        self._results = results
 
     def enqueue(self, prepared: Prepared) -> Job:
         """Enqueue one call, in the caller's transaction if it names one, else in that of the running atomic job."""
@@ -38,14 +44,26 @@ class Enqueuing:
     def enqueue_many(self, prepared: Iterable[Prepared], caller: Any = None) -> list[Job]:
         """Enqueue calls in one transaction; return their jobs in the same order."""
         calls = list(prepared)
+        check_calls(calls)
         check_no_caller(calls)
         return self._send(calls, caller)
 
     async def aenqueue_many(self, prepared: Iterable[Prepared], caller: Any = None) -> list[Job]:
         """Enqueue calls from asynchronous code in one transaction; return their jobs in the same order."""
         calls = list(prepared)
+        check_calls(calls)
         check_no_caller(calls)
         return await self._asend(calls, caller)
+
+    def enqueue_workflow(self, plan: Plan, caller: Any = None) -> Workflow:
+        """Enqueue a workflow in one transaction."""
+        return self._send_workflow(plan, caller)
+
+    async def aenqueue_workflow(self, plan: Plan, caller: Any = None) -> Workflow:
+        """Enqueue a workflow from asynchronous code, in one transaction."""
+        if caller is None:
+            return await asyncio.to_thread(self._send_workflow, plan, None)
+        return await run_in_callers(caller, lambda synchronous: self._send_workflow(plan, synchronous))
 
     def publish(self, message: Outgoing, caller: Any) -> None:
         """Send a producer's message through the same stack."""
@@ -68,7 +86,18 @@ class Enqueuing:
             return []
         request = Request(drafts=[self._drafts.of(one) for one in prepared], connection=self._connection(caller))
         self._stack()(request)
+        for draft in request.drafts:
+            if draft.definition.result is not None and draft.job is not None and draft.job.id:
+                draft.job.with_results(self._results())  # of one that ran inline it is known already
         return request.jobs
+
+    def _send_workflow(self, plan: Plan, caller: Any) -> Workflow:
+        drafts = [self._drafts.of(call) for call in plan.calls]
+        for draft, post in zip(drafts, plan.posts, strict=True):
+            draft.post = post
+        request = Request(drafts=drafts, connection=self._connection(caller), plan=plan)
+        self._stack()(request)
+        return enqueued(request)
 
     def _connection(self, caller: Any) -> Any:
         if caller is not None:
@@ -87,6 +116,22 @@ def one_caller(session: Any, connection: Any) -> Any:
     if session is not None and connection is not None:
         raise EnqueueError("session and connection are both given: give one of them")
     return connection if session is None else session
+
+
+def enqueued(request: Request) -> Workflow:
+    """Return the workflow as its caller sees it; one that ran inline has the id 0."""
+    jobs, is_inline = request.jobs, request.workflow is None
+    return Workflow(
+        id=request.workflow or 0, state=WorkflowState.SUCCEEDED if is_inline else WorkflowState.RUNNING,
+        total=len(jobs), pending=0 if is_inline else len(jobs), failed=0, done=len(jobs) if is_inline else 0,
+        deleted=0, created_at=jobs[0].created_at, finished_at=jobs[-1].updated_at if is_inline else None, jobs=jobs,
+    )  # fmt: skip
+
+
+def check_calls(prepared: Iterable[object]) -> None:
+    """Raise EnqueueError if one of many is a workflow."""
+    if any(isinstance(one, Chain | Group) for one in prepared):
+        raise EnqueueError("enqueue_many takes prepared calls: enqueue a chain or group by tq.enqueue(…)")
 
 
 def check_no_caller(prepared: Iterable[Prepared]) -> None:

@@ -21,10 +21,10 @@ class Inline:
     def __call__(self, request: Request, proceed: Callable[[Request], None]) -> None:
         """Run what is not delayed; what it raises reaches the caller."""
         drafts, delayed = request.drafts, []
-        for draft in drafts:
-            hook = getattr(draft.instance, "enqueue", None)
-            if hook is not None:
-                hook(draft)
+        if request.plan is not None:
+            delayed = self._delayed_together(drafts)
+        for draft in drafts if request.plan is None else ():
+            call_enqueue_hook(draft)
             if self._is_delayed(draft):
                 delayed.append(draft)
             else:
@@ -33,3 +33,20 @@ class Inline:
             request.drafts = delayed
             proceed(request)
             request.drafts = drafts
+
+    def _delayed_together(self, drafts: list[Draft]) -> list[Draft]:
+        """Return all jobs of a workflow; or none, when none is to be delayed: then they have run, one after another."""
+        for draft in drafts:
+            call_enqueue_hook(draft)
+        if any(self._is_delayed(draft) for draft in drafts):
+            return drafts
+        for draft in drafts:
+            draft.job = self._run(draft)
+        return []
+
+
+def call_enqueue_hook(draft: Draft) -> None:
+    """Let a class job change its draft."""
+    hook = getattr(draft.instance, "enqueue", None)
+    if hook is not None:
+        hook(draft)

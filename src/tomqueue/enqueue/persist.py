@@ -1,14 +1,17 @@
 """Layer: write the rows, in the caller's transaction or in one of their own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from tomqueue.enqueue.request import Draft, Request
 from tomqueue.errors import PayloadTooLarge
 from tomqueue.job import Job, NewJob, State
 from tomqueue.payload import Keyring
 from tomqueue.redaction import marked
-from tomqueue.store.base import Inserted, Store
+from tomqueue.store.base import Inserted
+from tomqueue.store.sql import SqlStore
+from tomqueue.store.workflows import WorkflowTable
 
 __all__ = ["Persist"]
 
@@ -19,7 +22,7 @@ class Persist:
     What is to be encrypted is from here on. What is to be redacted is written into ``meta``.
     """
 
-    def __init__(self, store: Callable[[], Store], keyring: Keyring, max_payload_bytes: int) -> None:
+    def __init__(self, store: Callable[[], SqlStore], keyring: Keyring, max_payload_bytes: int) -> None:
         self._store = store
         self._keyring = keyring
         self._most = max_payload_bytes
@@ -32,9 +35,19 @@ class Persist:
 
     def _insert(self, request: Request) -> None:
         rows = [self._row(draft) for draft in request.drafts]
-        inserted = self._store().insert(rows, request.connection)
+        if limits := {one.counted.limit for one in request.drafts if one.counted and one.counted.limit}:
+            self._store().know_limits(limits, request.connection)
+        inserted = self._write(request, rows)
         for draft, row, known in zip(request.drafts, rows, inserted, strict=True):
             draft.job = job_of(draft, row, known)
+
+    def _write(self, request: Request, rows: Sequence[NewJob]) -> list[Inserted]:
+        if request.plan is None:
+            return self._store().insert(rows, request.connection)
+        posts = [draft.post for draft in request.drafts if draft.post is not None]
+        workflows = WorkflowTable(self._store())
+        request.workflow, inserted = workflows.insert(request.plan, posts, rows, request.connection)
+        return inserted
 
     def _row(self, draft: Draft) -> NewJob:
         size = len(draft.payload.encode())
@@ -54,6 +67,8 @@ class Persist:
             delay=draft.delay,
             expires_at=expiry(draft),
             meta=draft.meta if draft.tick is None and not options.redact else meta_of(draft),
+            ties=ties_of(draft),
+            held=draft.counted is not None,
         )
 
 
@@ -62,6 +77,13 @@ def meta_of(draft: Draft) -> str | None:
     meta = draft.meta if draft.tick is None else draft.tick.within(draft.meta)
     definition = draft.definition
     return marked(meta, definition.redacted, definition.name) if definition.options.redact else meta
+
+
+def ties_of(draft: Draft) -> Mapping[str, Any]:
+    """Return what ties a job to other rows."""
+    if draft.counted is None:
+        return draft.ties
+    return {**draft.ties, "limit_key": draft.counted.limit_key(draft.queue)}
 
 
 def expiry(draft: Draft) -> datetime | None:
@@ -80,7 +102,7 @@ def job_of(draft: Draft, row: NewJob, known: Inserted) -> Job:
         priority=draft.priority,
         name=row.name,
         payload=row.payload,
-        state=State.SCHEDULED if known.announced_at is None else State.READY,
+        state=state_of(draft, row, known),
         max_attempts=row.max_attempts,
         run_at=known.run_at,
         expires_at=row.expires_at,
@@ -88,4 +110,19 @@ def job_of(draft: Draft, row: NewJob, known: Inserted) -> Job:
         created_at=known.created_at,
         updated_at=known.created_at,
         meta=row.meta,
+        held=is_held(draft, row, known),
+        limit_key=row.ties.get("limit_key"),
     )
+
+
+def is_held(draft: Draft, row: NewJob, known: Inserted) -> bool:
+    """Say whether a new job waits for its limit, or for its turn in a workflow."""
+    waits_for_others = draft.post is not None and draft.post.waits_for is not None
+    return known.announced_at is None and (row.held or waits_for_others)
+
+
+def state_of(draft: Draft, row: NewJob, known: Inserted) -> State:
+    """Return what a new job is doing."""
+    if is_held(draft, row, known):
+        return State.HELD
+    return State.SCHEDULED if known.announced_at is None else State.READY

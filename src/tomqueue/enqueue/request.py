@@ -1,10 +1,11 @@
 """The context that travels down the enqueue stack: one call that enqueues one job, or many."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from tomqueue.definition import JobDefinition, Tick
+from tomqueue.definition import Counted, JobDefinition, Plan, Post, Tick
 from tomqueue.job import Job
 from tomqueue.message import Outgoing
 from tomqueue.priority import Priority
@@ -31,6 +32,12 @@ class Draft:
     """The object itself when the job is a class."""
     tick: Tick | None = None
     """What a periodic job is enqueued for; Persist writes it into ``meta``, beside what is there."""
+    post: Post | None = None
+    """Where it stands in the workflow that it is a part of."""
+    counted: Counted | None = None
+    """The limit that it counts in, or its tenant."""
+    ties: Mapping[str, Any] = field(default_factory=dict)
+    """What ties its row to other rows, as columns of it; see NewJob."""
     job: Job | None = None
     """The enqueued job; filled by Persist."""
 
@@ -46,6 +53,10 @@ class Request:
     connection: Any = None
     messages: list[Outgoing] = field(default_factory=list)
     """Work that is no job: it becomes no row, and is published after the commit."""
+    plan: Plan | None = None
+    """What the drafts are together, if they are a workflow."""
+    workflow: int | None = None
+    """The id of that workflow; filled by Persist."""
 
     @property
     def jobs(self) -> list[Job]:

@@ -5,8 +5,8 @@ before it is stored, so that a worker with the same code can read it and nothing
 Two changes are allowed because no annotation could prevent them: a tuple under ``Any`` comes back as a list,
 and a subclass of a plain type (``OrderedDict``, a marked-safe ``str``) as the plain type.
 
-codecs (a call, an instance) → layout (named, typed values) → fidelity (the same again?) | text (JSON) | secrecy (what
-is not to be shown of them)
+codecs (a call, an instance) → layout (named, typed values) | returned (a result) → fidelity (the same again?) | text
+(JSON) | secrecy (what is not to be shown of them)
 
 keyring: how a payload is encrypted where the database keeps it
 """
@@ -15,6 +15,7 @@ from tomqueue.payload.codecs import ArgumentsCodec, InstanceCodec, function_hint
 from tomqueue.payload.fidelity import field_names
 from tomqueue.payload.keyring import NO_KEYS, Keyring, new_key
 from tomqueue.payload.layout import Layout
+from tomqueue.payload.returned import NotJson, ReturnCodec, faithful_json
 from tomqueue.payload.secrecy import OPEN, Secrecy, check_names, vague
 
 __all__ = [
@@ -24,8 +25,11 @@ __all__ = [
     "InstanceCodec",
     "Keyring",
     "Layout",
+    "NotJson",
+    "ReturnCodec",
     "Secrecy",
     "check_names",
+    "faithful_json",
     "field_names",
     "function_hints",
     "new_key",

@@ -37,6 +37,11 @@ class AtomicTransaction:
             self._refused = False
         return self._connection
 
+    @property
+    def keeps_others_out(self) -> bool:
+        """Whether nobody else can write as long as it is open: it has begun, and the database is an SQLite file."""
+        return self._connection is not None and self._store.engine.dialect.name == "sqlite"
+
     def is_to_blame_for(self, error: BaseException) -> bool:
         """Say whether a job ended with ``error`` because its transaction could not begin, or the database is away."""
         if isinstance(error, DBAPIError) and isinstance(error.orig, Exception):

@@ -4,15 +4,17 @@ A store is used from many threads; each thread gets a connection of its own behi
 one short transaction. Errors are StoreError and its children, with the driver's error as the cause.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, IntEnum
 from typing import Any, Protocol
 
+from tomqueue.definition import Limit
 from tomqueue.job import Claimed, NewJob
 
 __all__ = [
+    "FOR_GOOD",
     "Announced",
     "Answer",
     "Delete",
@@ -23,6 +25,10 @@ __all__ = [
     "Store",
     "Want",
 ]
+
+
+FOR_GOOD = 0
+"""What ``keep_completed`` is of a job whose history is never deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +66,19 @@ class Want:
 
 @dataclass(slots=True)
 class Delete:
-    """The job succeeded: its row leaves the table. ``tied`` as the claim said."""
+    """The row leaves the table: its job succeeded, or ``failed`` for good and is not kept. ``tied`` as the claim said.
+
+    ``retried`` says that this was not the first attempt, so that errors of earlier ones may be kept. ``result`` is what
+    the job returned, as JSON, where somebody may ask for it; ``error`` why it failed, or why there is no result.
+    """
 
     id: int
     token: int
     tied: bool = False
+    retried: bool = False
+    failed: bool = False
+    result: str | None = None
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +147,9 @@ class Store(Protocol):
 
         New queues become known by it. Immediate rows are announced by the INSERT itself.
         """
+
+    def know_limits(self, limits: Collection[Limit], connection: Any = None) -> None:
+        """Write what limits say, before the first jobs that count in them. Safe to repeat."""
 
     def take(
         self, want: Want, token: int, record: Callable[[Sequence[int]], None], endings: Sequence[Ending] = ()

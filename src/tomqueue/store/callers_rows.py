@@ -20,6 +20,7 @@ class When(NamedTuple):
     is_timed: bool
     delay: timedelta | None
     ties: frozenset[str]
+    held: bool
 
 
 class CallersRows:
@@ -40,7 +41,7 @@ class CallersRows:
         """Insert rows; answer in the order of ``jobs``."""
         groups: defaultdict[When, list[int]] = defaultdict(list)
         for place, job in enumerate(jobs):
-            groups[When(job.run_at is not None, delay_of(job), frozenset(job.ties))].append(place)
+            groups[When(job.run_at is not None, delay_of(job), frozenset(job.ties), job.held)].append(place)
         inserted: dict[int, Inserted] = {}
         for when, places in groups.items():
             rows = self._insert_alike(connection, when, [jobs[place] for place in places])
@@ -81,7 +82,7 @@ class CallersRows:
             return times
         if when.delay is not None:
             return {**times, "run_at": self._later(now, when.delay)}
-        return {**times, "run_at": now, "announced_at": now}
+        return {**times, "run_at": now} if when.held else {**times, "run_at": now, "announced_at": now}
 
 
 def given(job: NewJob) -> dict[str, Any]:
@@ -96,5 +97,5 @@ def given(job: NewJob) -> dict[str, Any]:
         "expires_at": job.expires_at,
     }
     if job.ties:
-        values.update(job.ties, tied=True)
+        values.update(job.ties, tied=True, held=job.held)
     return values if job.run_at is None else {**values, "run_at": job.run_at}

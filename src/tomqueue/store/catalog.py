@@ -19,6 +19,7 @@ from sqlalchemy import (
     func,
     not_,
     null,
+    or_,
     select,
     text,
     true,
@@ -29,10 +30,15 @@ from tomqueue.errors import JobNotFound, JobStateError
 from tomqueue.job import Job, State
 from tomqueue.priority import PRIORITIES
 from tomqueue.store.announcing import by_key
+from tomqueue.store.attempt_errors import AttemptError
+from tomqueue.store.checkpoints import CheckpointTable, Progress
 from tomqueue.store.editing import Edit
+from tomqueue.store.limit_table import LimitRow, LimitTable
+from tomqueue.store.limits import waits_for_limit
 from tomqueue.store.rows import job_of
 from tomqueue.store.schema import UNANNOUNCED
 from tomqueue.store.sql import SqlStore
+from tomqueue.store.workflows import WorkflowTable
 
 __all__ = ["Catalog", "Filter", "QueueRow", "StatsRow"]
 
@@ -75,6 +81,7 @@ class Catalog:
 
     def __init__(self, store: SqlStore) -> None:
         self._store = store
+        self.workflows = WorkflowTable(store)
         self._jobs: Table = store.tables.jobs
         self._queues: Table = store.tables.queues
 
@@ -86,6 +93,18 @@ class Catalog:
         if row is None:
             raise JobNotFound(f"no job has id {job_id}: it finished, was deleted, or never existed")
         return job_of(row, now)
+
+    def errors(self, job_id: int) -> list[AttemptError]:
+        """Read the errors of a job's attempts, oldest first: the latest 25, also of a job whose history is kept."""
+        return self._store.read(lambda connection: self._store.errors.of(connection, job_id))
+
+    def progress(self, ids: Collection[int]) -> dict[int, Progress]:
+        """Read how far jobs have come by their own words; only of those that said so."""
+        return CheckpointTable(self._store).progress(ids)
+
+    def checkpoint(self, job_id: int) -> str | None:
+        """Read the checkpoint of a job as JSON; None when it has none."""
+        return CheckpointTable(self._store).value(job_id)
 
     def find(self, which: Filter, *, limit: int | None = None, after: int = 0) -> Iterator[Job]:
         """Read jobs in the order of their ids, in pieces, beginning after the id ``after``."""
@@ -106,7 +125,10 @@ class Catalog:
             return connection.execute(statement).scalar_one()
 
     def retry(self, job_id: int) -> Job:
-        """Make a failed, parked or scheduled job ready now, with all its attempts. Raises JobStateError if it runs."""
+        """Make a failed, parked or scheduled job ready now, with all its attempts. Raises JobStateError if it runs.
+
+        One that counts in a limit is due now, and waits for its turn there.
+        """
         self._change(job_id, self._retryable(), self._retried(), "retried")
         return self.get(job_id)
 
@@ -117,6 +139,10 @@ class Catalog:
         """
         self._change(job_id, self._jobs.c.failed_at.is_(None), self._cancelled(reason), "cancelled")
         return self.get(job_id)
+
+    def limit_of(self, job: Job) -> LimitRow | None:
+        """Read how the limit stands that a job counts in; None for a job of none."""
+        return None if job.limit_key is None else LimitTable(self._store).of(job.limit_key)
 
     def cancelled(self, claims: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
         """Read which of the rows that are claimed, ids and tokens, somebody has cancelled since."""
@@ -134,11 +160,11 @@ class Catalog:
 
     def delete(self, job_id: int) -> None:
         """Delete a job that does not run."""
-        if not self._delete((self._jobs.c.id == job_id) & self._unlocked()):
+        if not self._delete([job_id], (self._jobs.c.id == job_id) & self._unlocked()):
             self._refuse(job_id, "deleted")
 
     def retry_all(self, ids: Sequence[int], which: Filter | None = None) -> int:
-        """Retry those of ``ids`` that neither run nor are held and that ``which`` still means; return how many."""
+        """Retry those of ``ids`` that neither run nor wait for another job, and that ``which`` means; say how many."""
         return self._change_all(ids, which, self._retryable(), self._retried())
 
     def cancel_all(self, ids: Sequence[int], reason: str = "cancelled", which: Filter | None = None) -> int:
@@ -155,7 +181,7 @@ class Catalog:
 
     def delete_all(self, ids: Sequence[int], which: Filter | None = None) -> int:
         """Delete those of ``ids`` that do not run and that ``which`` still means; return how many."""
-        return self._delete(and_(self._jobs.c.id.in_(ids), self._unlocked(), *self._conditions(which)))
+        return self._delete(ids, and_(self._jobs.c.id.in_(ids), self._unlocked(), *self._conditions(which)))
 
     def pieces(self, which: Filter) -> Iterator[list[int]]:
         """Read the ids of the jobs that are there now, in pieces to change or delete."""
@@ -327,7 +353,7 @@ class Catalog:
         return self._jobs.c.locked_by.is_(None)
 
     def _retryable(self) -> ColumnElement[bool]:
-        return and_(self._unlocked(), not_(self._jobs.c.held))
+        return and_(self._unlocked(), or_(not_(self._jobs.c.held), waits_for_limit(self._jobs)))
 
     def _retried(self) -> dict[str, Any]:
         now = self._store.now()
@@ -359,17 +385,23 @@ class Catalog:
     def _update(self, meant: ColumnElement[bool], values: Mapping[str, Any]) -> int:
         return self._execute(meant, update(self._jobs).where(meant).values(values))
 
-    def _delete(self, meant: ColumnElement[bool]) -> int:
-        return self._execute(meant, delete(self._jobs).where(meant))
+    def _delete(self, ids: Sequence[int], meant: ColumnElement[bool]) -> int:
+        """Delete those of ``ids`` that are meant, with the errors of their attempts; return how many."""
+
+        def work(connection: Connection) -> int:
+            deleted = self._execute_in(connection, meant, delete(self._jobs).where(meant))
+            self._store.errors.forget_gone(connection, ids)
+            return deleted
+
+        return self._store.write(work)
 
     def _execute(self, meant: ColumnElement[bool], statement: Update | Delete) -> int:
         """Change the rows that are meant, and let follow what they are tied to; return how many."""
+        return self._store.write(lambda connection: self._execute_in(connection, meant, statement))
 
-        def work(connection: Connection) -> int:
-            with self._store.ties.followed(connection, meant, self._store.now()):
-                return connection.execute(statement).rowcount
-
-        return self._store.write(work)
+    def _execute_in(self, connection: Connection, meant: ColumnElement[bool], statement: Update | Delete) -> int:
+        with self._store.ties.followed(connection, meant, self._store.now()):
+            return connection.execute(statement).rowcount
 
     def _refuse(self, job_id: int, done: str) -> None:
         state = self.get(job_id).state

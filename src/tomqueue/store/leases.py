@@ -177,6 +177,7 @@ class Leases:
             self._change(connection, worker, ids, attempts=self._jobs.c.attempts - 1, **suspect)
         for row in rows:
             if row.fate not in refunds:
+                self._keep_error(connection, worker, row)
                 self._change(connection, worker, [row.id], **self._charge(row, max_crashes))
         return self._ready(connection, [row.id for row in rows])
 
@@ -244,6 +245,11 @@ class Leases:
             return 0
         ours = self._jobs.c.id.in_(ids) & (self._jobs.c.locked_by == worker)
         return self._store.let_go(connection, ours, {**FREED, "updated_at": self._store.now(), **values})
+
+    def _keep_error(self, connection: Connection, worker: int, row: Freed) -> None:
+        if row.error is not None:
+            ours = (self._jobs.c.id == row.id) & (self._jobs.c.locked_by == worker)
+            self._store.errors.keep(connection, ours, row.error, self._store.now())
 
     def _charge(self, row: Freed, max_crashes: int) -> dict[str, Any]:
         now = self._store.now()

@@ -16,6 +16,7 @@ from tomqueue.job import Claimed, NewJob
 from tomqueue.priority import PRIORITIES
 from tomqueue.settings import Settings
 from tomqueue.store.announcing import Upcoming
+from tomqueue.store.attempt_errors import REPLACE, values_of
 from tomqueue.store.base import Answer, Inserted, Release, Want
 from tomqueue.store.forks import leave_to_parent
 from tomqueue.store.links import closed_on_error, detached, keep_alive
@@ -275,6 +276,12 @@ class MysqlStore(SqlStore):
             ),
         )
         return changed == 1
+
+    def _keep_error(self, link: Any, release: Release) -> None:
+        run(link, self.errors.statement(NOW, "%s", REPLACE), values_of(release))
+
+    def _forget_errors(self, link: Any, ids: Sequence[int]) -> None:
+        run(link, f"DELETE FROM {self.errors.name} WHERE job_id IN ({listed(ids)})")
 
     def _fail_cancelled(self, link: Any, release: Release) -> bool:
         return run(link, fail_cancelled(self.jobs, NOW, "%s"), (release.attempts, release.id, release.token)) == 1

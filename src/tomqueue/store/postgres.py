@@ -17,11 +17,12 @@ from tomqueue.job import Claimed, NewJob
 from tomqueue.priority import PRIORITIES
 from tomqueue.settings import Settings
 from tomqueue.store.announcing import Upcoming
+from tomqueue.store.attempt_errors import UPSERT, values_of
 from tomqueue.store.base import Answer, Inserted, Release, Want
+from tomqueue.store.columns import EPOCH
 from tomqueue.store.links import closed_on_error, detached
 from tomqueue.store.postgres_link import Link, array, has_news, rows, run, watch_over
 from tomqueue.store.postgres_text import NOW, row_of, rows_of
-from tomqueue.store.schema import EPOCH
 from tomqueue.store.sql import NONE, Picked, SqlStore, end_of, pairs, patiently
 from tomqueue.store.statements import (
     CLAIMED,
@@ -245,6 +246,12 @@ class PostgresStore(SqlStore):
             ),
         )
         return changed.rowcount == 1
+
+    def _keep_error(self, link: Link, release: Release) -> None:
+        run(link, self.errors.statement(NOW, "%s", UPSERT), values_of(release))
+
+    def _forget_errors(self, link: Link, ids: Sequence[int]) -> None:
+        run(link, f"DELETE FROM {self.errors.name} WHERE job_id = ANY(%s::bigint[])", (array(ids),))
 
     def _fail_cancelled(self, link: Link, release: Release) -> bool:
         statement = fail_cancelled(self.jobs, NOW, "%s")

@@ -29,6 +29,7 @@ from tomqueue.errors import ClaimLost
 from tomqueue.job import Claimed, Job
 from tomqueue.store.atomic import AtomicTransaction
 from tomqueue.store.base import Ending
+from tomqueue.store.limits import waits_for_limit
 from tomqueue.store.rows import job_of
 from tomqueue.store.schema import Tables
 from tomqueue.store.sql import SqlStore
@@ -50,6 +51,7 @@ class Rehearsal:
         self._store = store
         self._jobs = store.tables.jobs
         self._schedules = store.tables.schedules
+        self._keys = store.tables.limit_keys
 
     def jobs(self, connection: Connection) -> list[Job]:
         """Read every job, in the order of their ids."""
@@ -64,22 +66,27 @@ class Rehearsal:
         schedules, jobs = self._schedules.c, self._jobs.c
         scheduled = and_(self._free(), jobs.announced_at.is_(None))
         ticks = and_(schedules.name.in_(periodic), schedules.paused_at.is_(None))
-        found = [connection.execute(select(func.min(jobs.run_at)).where(scheduled)).scalar()]
+        found = [
+            connection.execute(select(func.min(jobs.run_at)).where(scheduled)).scalar(),
+            connection.execute(select(func.min(self._keys.c.look_at))).scalar(),  # of jobs that a limit holds
+        ]
         if periodic:
             found.append(connection.execute(select(func.min(schedules.next_run_at)).where(ticks)).scalar())
         return min((moment for moment in found if moment is not None), default=None)
 
     def advance(self, connection: Connection, by: timedelta) -> None:
-        """Let so much time pass for every row that nobody runs, and for every schedule."""
-        jobs, schedules = self._jobs, self._schedules
+        """Let so much time pass for every row that nobody runs, for every schedule, and every limit."""
+        jobs, schedules, keys = self._jobs, self._schedules, self._keys
         unclaimed = select(jobs.c.id, *(jobs.c[name] for name in INSTANTS)).where(jobs.c.locked_by.is_(None))
         move(connection, unclaimed, jobs.c.id, by)
         move(connection, select(schedules.c.name, *(schedules.c[name] for name in SCHEDULED)), schedules.c.name, by)
+        move(connection, select(keys.c.limit_key, keys.c.next_at, keys.c.look_at), keys.c.limit_key, by)
 
     def claim_next(self, connection: Connection, worker: int, token: int) -> Claimed | None:
         """Claim the row that is to run next: the most urgent, then the one that is ready longest."""
         jobs = self._jobs
         now = self._store.now()
+        self._let_in(connection, now)
         ready = and_(self._free(), jobs.c.run_at <= now)
         columns = [jobs.c[name] for name in CLAIMED.split(", ")]
         order = (jobs.c.priority, func.coalesce(jobs.c.announced_at, jobs.c.run_at), jobs.c.id)
@@ -95,6 +102,14 @@ class Rehearsal:
             expires_at=found.expires_at, parks=found.parks, suspect=bool(found.suspect), meta=found.meta,
             tied=bool(found.tied), token=token,
         )  # fmt: skip
+
+    def _let_in(self, connection: Connection, now: datetime) -> None:
+        """Let in what limits hold: here nobody looks, and what a test enqueues in its transaction never commits."""
+        jobs, keys = self._jobs.c, self._keys.c
+        held = select(jobs.limit_key).where(waits_for_limit(self._jobs), jobs.failed_at.is_(None))
+        due = select(keys.limit_key).where(keys.look_at <= now)
+        for key in sorted({key for found in (held, due) for key in connection.execute(found).scalars()}):
+            self._store.limits.admit(connection, key)
 
     def finish(self, connection: Connection, ending: Ending) -> bool:
         """Let a claimed row be as its job ended; say whether it was still ours."""
@@ -148,6 +163,11 @@ class BorrowedTransaction(AtomicTransaction):
     def __init__(self, store: SqlStore, connection: Connection) -> None:
         super().__init__(store)
         self.borrowed = connection
+
+    @property
+    def keeps_others_out(self) -> bool:
+        """Whether nobody else can write: what the kit writes goes into this transaction."""
+        return False
 
     @property
     def connection(self) -> Connection:

@@ -1,16 +1,17 @@
 """Rows by SQLAlchemy Core: what is done one at a time, the same on every dialect."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, false, update
+from sqlalchemy import ColumnElement, Connection, Row, Table, false, or_, update
 
 from tomqueue.job import Job, State
 from tomqueue.priority import Priority
 from tomqueue.store.base import Delete, Ending, Hold, Release
 
-__all__ = ["FREED", "finish", "held_by", "job_of", "let_go", "state_of"]
+__all__ = ["FREED", "all_held_by", "delete", "finish", "held_by", "job_of", "let_go", "state_of"]
 
 FREED = {"locked_at": None, "locked_by": None, "claim_token": None}
 """What a row's columns become when its claim ends."""
@@ -28,6 +29,20 @@ def finish(connection: Connection, jobs: Table, ending: Ending, now: datetime) -
 def held_by(jobs: Table, ending: Ending) -> ColumnElement[bool]:
     """Return the condition of the row that an ending is of, as long as its token holds it."""
     return (jobs.c.id == ending.id) & (jobs.c.claim_token == ending.token)
+
+
+def all_held_by(jobs: Table, endings: Iterable[Ending]) -> ColumnElement[bool]:
+    """Return the condition of the rows that endings are of, as long as their tokens hold them."""
+    by_token: defaultdict[int, list[int]] = defaultdict(list)
+    for ending in endings:
+        by_token[ending.token].append(ending.id)
+    return or_(*(jobs.c.id.in_(ids) & (jobs.c.claim_token == token) for token, ids in by_token.items()))
+
+
+def delete(connection: Connection, jobs: Table, ids: Collection[int]) -> None:
+    """Delete rows that this transaction has locked."""
+    if ids:
+        connection.execute(jobs.delete().where(jobs.c.id.in_(sorted(ids))))
 
 
 def let_go(
@@ -84,9 +99,11 @@ def job_of(row: Row[Any], now: datetime) -> Job:
     """Return a row as a Job."""
     values = dict(row._mapping)  # noqa: SLF001 - public in SQLAlchemy, in spite of its name
     del values["claim_token"]
-    values.pop("due_at", None)
+    for generated in ("due_at", "counted_key"):
+        values.pop(generated, None)
     values["priority"] = Priority.of_rank(row.priority)
     values["suspect"] = bool(row.suspect)
     values["held"] = bool(row.held)
-    del values["tied"]
+    for column in ("tied", "result_ttl", "keep_completed"):
+        del values[column]
     return Job(state=state_of(row, now), **values)

@@ -14,7 +14,8 @@ from sqlalchemy import Connection, Engine, Row, Table, bindparam, case, delete, 
 
 from tomqueue.definition import Misfire, Schedule, Turn
 from tomqueue.errors import JobNotFound
-from tomqueue.store.schema import Instant, Tables
+from tomqueue.store.columns import Instant
+from tomqueue.store.schema import Tables
 
 __all__ = ["SEEN_EVERY", "Access", "ScheduleRow", "ScheduleState", "ScheduleTable"]
 

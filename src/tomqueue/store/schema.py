@@ -1,7 +1,6 @@
-"""The tables. Native types on servers; SQLite keeps instants as integer microseconds since 1970, in UTC."""
+"""The tables."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -9,92 +8,23 @@ from sqlalchemy import (
     Boolean,
     Column,
     Computed,
-    DateTime,
-    Dialect,
     Index,
     Integer,
     MetaData,
     SmallInteger,
-    String,
     Table,
-    Text,
-    TypeDecorator,
     text,
 )
-from sqlalchemy.dialects import mysql
-from sqlalchemy.types import TypeEngine
 
 from tomqueue.priority import PRIORITIES
+from tomqueue.store.columns import INNODB, MYSQL, Instant, identity, key, long_text
+from tomqueue.store.tables_of_kept import checkpoints_table, errors_table, history_table, results_table
+from tomqueue.store.tables_of_limits import LIMIT_KEY, limit_keys_table, limits_table
+from tomqueue.store.tables_of_workflows import steps_table, workflows_table
 
-__all__ = ["EPOCH", "SCHEMA_VERSION", "UNANNOUNCED", "Instant", "Tables", "from_micros", "tables", "to_micros"]
+__all__ = ["SCHEMA_VERSION", "UNANNOUNCED", "Tables", "counted_key", "tables"]
 
-SCHEMA_VERSION = 5
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
-
-
-def to_micros(instant: datetime) -> int:
-    """Return microseconds since 1970 of an aware datetime."""
-    return (instant - EPOCH) // MICROSECOND
-
-
-def from_micros(micros: int) -> datetime:
-    """Return the aware UTC datetime of microseconds since 1970."""
-    return EPOCH + timedelta(microseconds=micros)
-
-
-class Instant(TypeDecorator[datetime]):
-    """An aware UTC datetime with microseconds, in each database's best form."""
-
-    impl = DateTime
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Return the native column type of ``dialect``."""
-        if dialect.name == "sqlite":
-            return dialect.type_descriptor(BigInteger())
-        if dialect.name in {"mysql", "mariadb"}:
-            return dialect.type_descriptor(mysql.DATETIME(fsp=6))
-        return dialect.type_descriptor(DateTime(timezone=True))
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        """Turn an aware datetime into what the column stores."""
-        if value is None:
-            return None
-        if dialect.name == "sqlite":
-            return to_micros(value)
-        if dialect.name in {"mysql", "mariadb"}:
-            return value.astimezone(UTC).replace(tzinfo=None)
-        return value
-
-    def process_result_value(
-        self,
-        value: datetime | int | None,
-        dialect: Dialect,  # noqa: ARG002 - the value tells
-    ) -> datetime | None:
-        """Turn what the column stores into an aware datetime."""
-        if value is None:
-            return None
-        if isinstance(value, int):
-            return from_micros(value)
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-# names and keys compare byte by byte on every database: MySQL's default would call "A" and "a" the same queue
-def key(length: int) -> String:
-    """Return the type of a name or key: compared byte by byte."""
-    plain = String(length)
-    return plain.with_variant(mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
-
-
-def long_text() -> Text:
-    """Return the type of a payload or an error text (MySQL's TEXT would stop at 64 kB)."""
-    return Text().with_variant(mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
-
-
-def identity() -> BigInteger:
-    """Return the type of a 64-bit key that the database gives out."""
-    return BigInteger().with_variant(Integer(), "sqlite")
+SCHEMA_VERSION = 8
 
 
 @dataclass(frozen=True)
@@ -107,11 +37,20 @@ class Tables:
     queues: Table
     stats: Table
     schedules: Table
+    workflows: Table
+    steps: Table
+    limits: Table
+    limit_keys: Table
+    results: Table
+    history: Table
+    errors: Table
+    checkpoints: Table
     version: Table
 
 
+COUNTED = "limit_key IS NOT NULL AND failed_at IS NULL"
+"""Rows that a limit lets in, or has let in."""
 UNANNOUNCED = "announced_at IS NULL AND failed_at IS NULL AND NOT held"
-MYSQL = {"mysql", "mariadb"}
 
 
 def tables(prefix: str, schema: str | None, dialect: str) -> Tables:
@@ -124,15 +63,16 @@ def tables(prefix: str, schema: str | None, dialect: str) -> Tables:
         queues_table(f"{prefix}_queues", metadata),
         stats_table(f"{prefix}_stats", metadata),
         schedules_table(f"{prefix}_schedules", metadata),
+        workflows_table(f"{prefix}_workflows", metadata),
+        steps_table(f"{prefix}_steps", metadata),
+        limits_table(f"{prefix}_limits", metadata),
+        limit_keys_table(f"{prefix}_limit_keys", metadata),
+        results_table(f"{prefix}_results", metadata),
+        history_table(f"{prefix}_history", metadata),
+        errors_table(f"{prefix}_errors", metadata),
+        checkpoints_table(f"{prefix}_checkpoints", metadata),
         Table(f"{prefix}_schema", metadata, Column("version", Integer, nullable=False), **INNODB),
     )
-
-
-INNODB: dict[str, Any] = {
-    f"{dialect}_{option}": value
-    for dialect in MYSQL
-    for option, value in (("engine", "InnoDB"), ("charset", "utf8mb4"))
-}
 
 
 def jobs_table(name: str, metadata: MetaData, dialect: str) -> Table:
@@ -183,6 +123,12 @@ def job_columns() -> list[Column[Any]]:
         Column("unique_key", key(200)),
         Column("cancelled_at", Instant),
         Column("tied", Boolean, nullable=False, server_default=text("false")),
+        Column("workflow", BigInteger),
+        Column("step", Integer),
+        Column("waits_for_step", Integer),
+        Column("limit_key", key(LIMIT_KEY)),
+        Column("result_ttl", BigInteger),  # microseconds
+        Column("keep_completed", BigInteger),  # microseconds; 0: for good
     ]
 
 
@@ -194,11 +140,25 @@ def index_jobs(table: Table, dialect: str) -> None:
         table.append_column(Column("due_at", Instant, Computed(due, persisted=False)))
         Index(f"{name}_due", table.c.priority, table.c.due_at)
         Index(f"{name}_ready", table.c.queue, table.c.priority, table.c.announced_at, table.c.id)
+        counted = f"CASE WHEN {COUNTED} THEN limit_key END"
+        table.append_column(Column("counted_key", key(LIMIT_KEY), Computed(counted, persisted=False)))
+        Index(f"{name}_limited", *limited(table))
         return
     partial_index(f"{name}_due", UNANNOUNCED, table.c.priority, table.c.run_at)
     announced = "announced_at IS NOT NULL"
     partial_index(f"{name}_ready", announced, table.c.queue, table.c.priority, table.c.announced_at, table.c.id)
     partial_index(f"{name}_failed", "failed_at IS NOT NULL", table.c.failed_at)
+    partial_index(f"{name}_limited", COUNTED, *limited(table))
+
+
+def counted_key(table: Table) -> Column[Any]:
+    """Return the column that finds the rows of a limit's key: NULL, where there are no partial indexes, for others."""
+    return table.c.get("counted_key", table.c.limit_key)
+
+
+def limited(table: Table) -> list[Column[Any]]:
+    """Return the index of a limit: first the rows that it has let in, then those it holds, as it lets them in."""
+    return [counted_key(table), table.c.held, table.c.priority, table.c.run_at]
 
 
 def partial_index(name: str, condition: str, *columns: Column[Any]) -> None:
@@ -268,3 +228,8 @@ def schedules_table(name: str, metadata: MetaData) -> Table:
         Column("seen_at", Instant, nullable=False),
         **INNODB,
     )
+
+
+def key_of_job() -> Column[Any]:
+    """Return the key of a table that has a row for each of some jobs, also when the job itself is gone."""
+    return Column("job_id", BigInteger, primary_key=True, autoincrement=False)

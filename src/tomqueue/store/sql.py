@@ -4,25 +4,32 @@ import time
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, or_
+from sqlalchemy import ColumnElement, Connection, Engine
 
 from tomqueue.crash_points import reached
+from tomqueue.definition import Limit
 from tomqueue.job import Claimed, NewJob
 from tomqueue.priority import PRIORITIES
 from tomqueue.settings import Settings
 from tomqueue.store import announcing, rows
 from tomqueue.store.announcing import AnnouncedRow, Place, Upcoming
+from tomqueue.store.attempt_errors import AttemptErrors, has_error
 from tomqueue.store.base import Announced, Answer, Delete, Ending, Hold, Inserted, Release, Want
 from tomqueue.store.callers_rows import CallersRows
+from tomqueue.store.commit import after_commit
+from tomqueue.store.kept import CheckpointTie, HistoryTie, ResultTie
+from tomqueue.store.limit_terms import declare
+from tomqueue.store.limits import Limits
 from tomqueue.store.liveness import LiveLocks
 from tomqueue.store.schema import Tables, tables
 from tomqueue.store.ties import Ties
 from tomqueue.store.transactions import Transactions
+from tomqueue.store.workflow_tie import WorkflowTie
 
 __all__ = ["Picked", "SqlStore", "end_of", "pairs", "patiently"]
 
@@ -47,8 +54,16 @@ class SqlStore(Transactions):
         preparer = engine.dialect.identifier_preparer
         self.jobs = preparer.format_table(self.tables.jobs)
         self.queues = preparer.format_table(self.tables.queues)
+        self.errors = AttemptErrors(self.tables, preparer.format_table)
+        window, has_broker = settings.fair_window, bool(settings.broker_url)
+        self.limits = Limits(self.tables, self._clock, window=window, has_broker=has_broker)
         self.ties = Ties(self.tables.jobs, [])
+        self.ties.add(WorkflowTie(self.tables, self.ties))
+        self.ties.add(self.limits)
+        for kept in (ResultTie, HistoryTie, CheckpointTie):
+            self.ties.add(kept(self.tables))
         self._known_queues: set[str] = set()
+        self._known_limits: set[Limit] = set()
         self._callers_rows = CallersRows(self.tables.jobs, self._clock, self._later)
 
     # What a dialect must say -------------------------------------------------------------------------
@@ -84,6 +99,14 @@ class SqlStore(Transactions):
     @abstractmethod
     def _release(self, link: Any, release: Release) -> bool:
         """Let one row go, unless it is cancelled; say whether the token held it."""
+
+    @abstractmethod
+    def _keep_error(self, link: Any, release: Release) -> None:
+        """Write down the error of the attempt that a Release ends, if its token holds the row."""
+
+    @abstractmethod
+    def _forget_errors(self, link: Any, ids: Sequence[int]) -> None:
+        """Delete the errors of jobs that are gone."""
 
     @abstractmethod
     def _fail_cancelled(self, link: Any, release: Release) -> bool:
@@ -136,6 +159,8 @@ class SqlStore(Transactions):
         fresh = {job.queue for job in jobs} - self._known_queues
         if connection is not None:
             written = self._insert_in(connection, jobs, fresh)
+            if any(job.ties for job in jobs):
+                after_commit(connection, lambda: self._enter_later(jobs))
             reached("enqueue.before_commit")
             return written
 
@@ -147,7 +172,7 @@ class SqlStore(Transactions):
 
         if any(job.ties for job in jobs):
             self.know_queues(fresh)
-            return self.write(lambda connection: self._insert_in(connection, jobs, set()))
+            return self.write(lambda connection: self._insert_tied(connection, jobs))
         inserted = self._transact(work) if fresh else self._at_once(work)
         self._known_queues.update(fresh)
         return inserted
@@ -255,6 +280,17 @@ class SqlStore(Transactions):
             self.know_queues(queue for _, queue in announced)
         return Announced(len(announced), self._read(self._next_due))
 
+    def know_limits(self, limits: Collection[Limit], connection: Connection | None = None) -> None:
+        """Write what limits say where this process has not yet; in the caller's transaction only where it must be."""
+        fresh = sorted(set(limits) - self._known_limits, key=lambda limit: limit.name)
+        if fresh:
+            self._know_limits_for(connection, fresh)
+
+    def _know_limits_for(self, connection: Connection | None, limits: Sequence[Limit]) -> None:  # noqa: ARG002 - for SQLite
+        """Write what limits say, in a transaction of our own; see ``_know_queues_for``."""
+        self.write(lambda own: declare(own, self.tables.limits, limits))
+        self._known_limits.update(limits)
+
     def know_queues(self, names: Iterable[str]) -> None:
         """Insert queue names that are new to this process, without minding those that are there."""
         if fresh := set(names) - self._known_queues:
@@ -314,27 +350,48 @@ class SqlStore(Transactions):
         if not endings:
             return []
         by_token: defaultdict[int, list[int]] = defaultdict(list)
+        retried: list[int] = []
         for ending in endings:
             if isinstance(ending, Delete):
                 by_token[ending.token].append(ending.id)
+                if ending.retried:
+                    retried.append(ending.id)
         deleted: set[int] = set()
         for token, ids in by_token.items():
             deleted |= self._delete(link, token, sorted(ids))
+        if gone := sorted(deleted.intersection(retried)):
+            self._forget_errors(link, gone)
         return [
             Hold(ending.id in deleted) if isinstance(ending, Delete) else self._let_go(link, ending)
             for ending in endings
         ]
 
     def _finish_tied(self, connection: Connection, endings: Sequence[Ending]) -> list[Hold]:
-        """Finish rows one by one, and let follow what they are tied to."""
+        """Finish rows, and let follow what they are tied to. Tied ones are locked then: they leave together."""
         jobs, now = self.tables.jobs, self.now()
-        tied = [rows.held_by(jobs, ending) for ending in endings if ending.tied]
-        if not tied:
-            return [rows.finish(connection, jobs, ending, now) for ending in endings]
-        with self.ties.followed(connection, or_(*tied), now):
-            return [rows.finish(connection, jobs, ending, now) for ending in endings]
+        tied = [ending for ending in endings if ending.tied]
+        deletes = {ending.id for ending in tied if isinstance(ending, Delete)}
+        self.errors.keep_those_of(connection, endings, now)
+        with (
+            self.ties.followed(connection, rows.all_held_by(jobs, tied), now, endings=tied)
+            if tied
+            else nullcontext(()) as ours
+        ):
+            gone = {row.id for row in ours} & deletes
+            rows.delete(connection, jobs, gone)
+            held = [
+                Hold(ending.id in gone) if ending.id in deletes else rows.finish(connection, jobs, ending, now)
+                for ending in endings
+            ]
+        ended = zip(endings, held, strict=True)
+        self.errors.forget_gone(
+            connection, [end.id for end, hold in ended if hold and isinstance(end, Delete) and end.retried]
+        )
+        return held
 
     def _let_go(self, link: Any, release: Release) -> Hold:
+        if has_error(release):
+            self._keep_error(link, release)
         # in this order: who cancels a row in between finds one that waits again
         if self._release(link, release):
             return Hold.OURS
@@ -345,6 +402,16 @@ class SqlStore(Transactions):
             self._know_queues_for(connection, sorted(fresh))
         with self.translating():
             return self._callers_rows.insert(connection, jobs)
+
+    def _insert_tied(self, connection: Connection, jobs: Sequence[NewJob]) -> list[Inserted]:
+        written = self._insert_in(connection, jobs, set())
+        reached("enqueue.before_commit")
+        stamps = self.ties.enter(connection, jobs, [one.id for one in written])
+        return [replace(one, announced_at=stamps.get(one.id, one.announced_at)) for one in written]
+
+    def _enter_later(self, jobs: Sequence[NewJob]) -> None:
+        """Do what ties of a caller's rows ask for, now that they are committed."""
+        self.write(lambda connection: self.ties.enter(connection, jobs, ()))
 
     def _know_queues_for(self, connection: Connection, names: Sequence[str]) -> None:  # noqa: ARG002 - for SQLite
         """Insert queue names that are new, for rows in the caller's transaction.

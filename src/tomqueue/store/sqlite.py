@@ -6,19 +6,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, FromClause, select
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 
+from tomqueue.definition import Limit
 from tomqueue.errors import SettingsError, StoreError, StoreUnavailable
 from tomqueue.job import Claimed, NewJob
 from tomqueue.priority import PRIORITIES
 from tomqueue.settings import Settings
 from tomqueue.store.announcing import Upcoming
+from tomqueue.store.attempt_errors import REPLACE, values_of
 from tomqueue.store.base import Answer, Inserted, Release, Want
+from tomqueue.store.columns import from_micros, to_micros
 from tomqueue.store.commit import after_commit
+from tomqueue.store.limit_terms import declare
 from tomqueue.store.links import detached
 from tomqueue.store.liveness import LiveLocks
-from tomqueue.store.schema import from_micros, to_micros
 from tomqueue.store.sql import NONE, Picked, SqlStore, end_of, pairs
 from tomqueue.store.statements import (
     CLAIMED,
@@ -48,6 +52,14 @@ UNAVAILABLE = {
 }
 
 
+class HintingCompiler(SQLiteCompiler):
+    """Writes hints (``INDEXED BY``) behind a table's name, as SQLAlchemy does for other databases."""
+
+    def get_from_hint_text(self, table: FromClause, text: str | None) -> str | None:  # noqa: ARG002 - the text says it
+        """Return the hint."""
+        return text
+
+
 def now_micros() -> int:
     """Return the clock of the database: SQLite's is the host's, here with all its microseconds."""
     return time.time_ns() // 1000
@@ -68,6 +80,7 @@ class SqliteStore(SqlStore):
                 "name a file, for example sqlite:///jobs.db"
             )
         super().__init__(engine, settings)
+        engine.dialect.statement_compiler = HintingCompiler
         self.path = engine.url.database
 
     # Connections --------------------------------------------------------------------------------------
@@ -159,6 +172,15 @@ class SqliteStore(SqlStore):
                 connection.execute(sqlite_insert(table).values(values).on_conflict_do_nothing())
         after_commit(connection, lambda: self._known_queues.update(names))
 
+    def _know_limits_for(self, connection: Connection | None, limits: Sequence[Limit]) -> None:
+        """Write what limits say, in the caller's transaction if there is one: it may hold the only lock to write."""
+        if connection is None:
+            super()._know_limits_for(connection, limits)
+            return
+        with self.translating():
+            declare(connection, self.tables.limits, limits)
+        after_commit(connection, lambda: self._known_limits.update(limits))
+
     # Claim --------------------------------------------------------------------------------------------
 
     def _hits(self, link: sqlite3.Connection, want: Want) -> list[tuple[str, int]]:
@@ -229,6 +251,13 @@ class SqliteStore(SqlStore):
             ),
         )
         return changed.rowcount == 1
+
+    def _keep_error(self, link: sqlite3.Connection, release: Release) -> None:
+        statement = self.errors.statement(str(now_micros()), "?", REPLACE)
+        link.execute(statement, values_of(release))
+
+    def _forget_errors(self, link: sqlite3.Connection, ids: Sequence[int]) -> None:
+        link.execute(f"DELETE FROM {self.errors.name} WHERE job_id IN ({marks(ids)})", tuple(ids))
 
     def _fail_cancelled(self, link: sqlite3.Connection, release: Release) -> bool:
         statement = fail_cancelled(self.jobs, str(now_micros()), "?")

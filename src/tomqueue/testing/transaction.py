@@ -13,6 +13,7 @@ from tomqueue.errors import ClaimLost
 from tomqueue.job import Claimed, Job
 from tomqueue.store.atomic import Connection, current_transaction
 from tomqueue.store.callers import synchronous_connection
+from tomqueue.store.checkpoints import CheckpointTable, Note
 from tomqueue.store.rehearsal import BorrowedAccess, BorrowedTransaction, Rehearsal, Savepoint
 from tomqueue.store.schedules import ScheduleTable
 from tomqueue.testing.crashing import Crash, NeedsCommits
@@ -146,25 +147,50 @@ class Rows:
         """Do nothing: what is not ours any more is not ours."""
 
 
+class Checkpoints:
+    """The checkpoints of the jobs, on the test's connection."""
+
+    def __init__(self, tools: Tools, connection: Connection) -> None:
+        self.most_bytes = tools.settings.max_checkpoint_bytes
+        self._table = CheckpointTable(tools.store)
+        self._connection = connection
+
+    def save(self, job: Claimed, text: str) -> None:
+        """Write a checkpoint. Raises ClaimLost if the job took its own row away."""
+        job.tied = True
+        if not self._table.save_in(self._connection, job.id, job.token, text):
+            raise ClaimLost(f"job {job.id} was changed while it ran: its checkpoint is not written")
+
+    def value(self, job: Claimed) -> str | None:
+        """Read the checkpoint."""
+        return self._table.value_in(self._connection, job.id)
+
+    def progress(self, job: Claimed, done: float, total: float | None) -> None:
+        """Write the progress at once."""
+        job.tied = True
+        self._table.note_in(self._connection, [Note(job.id, job.token, done, total)])
+
+
 def stack_of(
     tools: Tools, connection: Connection, rows: Rows, watch: Watch, loop: LoopThread
 ) -> Callable[[Attempt], bool]:
     """Return the worker's stack over those rows; what is no job's error is raised."""
     policies = Policies(tools.settings, keep_place=True)
-    loading = Loading(tools.registry, tools.keyring, policies, tools.store, tools.logger)
+    checkpoints = Checkpoints(tools, connection)
+    loading = Loading(tools.registry, policies, tools.store, tools.logger, checkpoints, keyring=tools.keyring)
 
     def load(attempt: Attempt) -> None:
         loading(attempt)
         if attempt.context.transaction is not None:  # an atomic job's: inside of ours
             within = Savepoint(tools.store, connection)
-            attempt.context = JobContext(attempt.job, attempt.policy.max_attempts, tools.logger, within)
+            attempt.context = JobContext(attempt.job, attempt.policy.max_attempts, tools.logger, checkpoints, within)
 
     stack = worker_stack(
         ErrorHandling(tools.logger, raised, pause=never),
         Pop(rows, never, tools.settings.max_run_time, tools.settings.max_attempts),
         Claim(rows, load, tools.events, tools.logger, tools.reporting, now=tools.store.now),
         Timeout(),
-        Invoke(tools.events, loop, tools.reporting.report),
+        Invoke(tools.events, loop, tools.reporting.report, most_bytes=tools.settings.max_payload_bytes),
     )
     return tools.layers.into(stack).with_after("Claim", watch).folded()
 

@@ -13,7 +13,7 @@ from tomqueue.store.base import Announced
 from tomqueue.store.sql import SqlStore
 from tomqueue.transport.base import Notification, Publisher
 
-__all__ = ["Announcer"]
+__all__ = ["Announcer", "news_of"]
 
 DOUBT = 2.0
 """A transaction may still commit at the server so many seconds after its client lost the connection."""

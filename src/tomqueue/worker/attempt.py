@@ -1,18 +1,19 @@
 """The context that travels down the worker's stack: one attempt at one job, or at a message of another program."""
 
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from tomqueue.definition import JobDefinition, Loaded
 from tomqueue.job import Claimed
 from tomqueue.message import Message
+from tomqueue.store.base import Delete
 from tomqueue.transport.base import Delivery
 from tomqueue.worker.context import JobContext
 from tomqueue.worker.finish import Policy
 from tomqueue.worker.messages import Handling
 from tomqueue.worker.slot import Slot
 
-__all__ = ["Attempt", "Work"]
+__all__ = ["Attempt", "Result", "Work", "success_of"]
 
 
 @dataclass(slots=True)
@@ -25,11 +26,19 @@ class Work:
     """Whether its row keeps its stamp when it is given back, although no delivery belongs to it."""
 
 
+class Result(NamedTuple):
+    """What a job returned, as JSON; or why that could not be kept."""
+
+    value: str | None
+    problem: str | None = None
+
+
 class Attempt:
     """One turn of the stack. Reading what no layer has filled yet fails and names the layer."""
 
     __slots__ = (
-        "committed", "context", "definition", "handling", "is_held", "job", "loaded", "policy", "slot", "work",
+        "committed", "context", "definition", "handling", "is_held", "job", "loaded", "policy", "result", "slot",
+        "work",
     )  # fmt: skip
 
     slot: Slot
@@ -50,6 +59,8 @@ class Attempt:
     """How it may end: the defaults, until Claim knows the job's definition."""
     handling: Handling | None
     """What Pop took when it is a message: then there is no work, job, definition or context."""
+    result: Result | None
+    """What the job returned, where that is kept; written by Invoke."""
     is_held: bool
     """Whether Claim has been reached: from there on what a layer returns or raises is how it ends."""
 
@@ -58,7 +69,7 @@ class Attempt:
             self.slot = slot
         self.committed = self.is_held = False
         self.policy = DEFAULT
-        self.handling = None
+        self.handling = self.result = None
 
     def __getattr__(self, name: str) -> NoReturn:
         """Say which layer fills what was read too early."""
@@ -85,6 +96,15 @@ class Attempt:
     def attempts_left(self) -> int:
         """How many attempts there are after this one; a message is only ever given back."""
         return 1 if self.handling is not None else self.policy.max_attempts - self.job.attempts
+
+
+def success_of(attempt: Attempt) -> Delete:
+    """Return the ending of a job that has succeeded, with its result."""
+    job = attempt.job
+    ending = Delete(job.id, job.token, job.tied, job.attempts > 1)
+    if attempt.result is not None:
+        ending.result, ending.error = attempt.result
+    return ending
 
 
 DEFAULT = Policy()

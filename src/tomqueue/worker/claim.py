@@ -10,8 +10,8 @@ from tomqueue.errors import ClaimLost, Discard, JobCancelled, Parked, Verdict
 from tomqueue.events import Events
 from tomqueue.job import Claimed
 from tomqueue.reporting import Reporting
-from tomqueue.store.base import Delete, Release
-from tomqueue.worker.attempt import Attempt
+from tomqueue.store.base import Release
+from tomqueue.worker.attempt import Attempt, success_of
 from tomqueue.worker.endings import Ended
 from tomqueue.worker.error_text import error_text, message_of, without_our_frames
 from tomqueue.worker.finish import Policy, Settled, settle
@@ -99,7 +99,7 @@ class Claim:
     def _succeeded(self, attempt: Attempt) -> None:
         job = attempt.job
         reached("worker.after_job")
-        ended = Ended(job=job, ending=Delete(job.id, job.token, job.tied), event="job.finished")
+        ended = Ended(job=job, ending=success_of(attempt), event="job.finished")
         if attempt.committed:
             self._claims.committed(ended)
         else:

@@ -17,6 +17,7 @@ from tomqueue.errors import OutcomeUnknown
 from tomqueue.events import Events
 from tomqueue.job import Claimed, checksum_of
 from tomqueue.priority import nearest_rank
+from tomqueue.service import boot_time
 from tomqueue.store.base import Answer, Store, Want
 from tomqueue.transport.base import Delivery
 from tomqueue.worker.attempt import Work
@@ -28,6 +29,8 @@ from tomqueue.worker.finish import given_back
 __all__ = ["Claims"]
 
 VERSION = "v1:"
+TIED_AFTER = 0.01
+"""Seconds that a tied ending waits at most for others, while tied jobs follow each other."""
 NO_DELIVERIES: Mapping[int, Delivery] = {}
 
 
@@ -127,6 +130,8 @@ class Claims:
         dies, it was the suspect.
         """
         self._check_lease()
+        if self._endings.tied_since:
+            self._let_follow()
         with self._lock:
             if not self._waiting or self._suspect_runs:
                 return None
@@ -136,6 +141,15 @@ class Claims:
             self._running += 1
             self._suspect_runs = work.claimed.suspect
             return work
+
+    def _let_follow(self) -> None:
+        """Commit tied endings before the next job starts: another job may be waiting for that.
+
+        Several of the same kind in a row are committed together, after a moment.
+        """
+        waiting = self._waiting
+        if not (waiting and waiting[0][2].claimed.tied) or boot_time() - self._endings.tied_since > TIED_AFTER:
+            self._endings.commit_tied()
 
     def may_start_other(self) -> bool:
         """Say whether work without a row may start, and count it; ``ended_turn`` follows. Not beside a suspect."""

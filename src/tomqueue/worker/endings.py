@@ -60,6 +60,8 @@ class Endings:
         self._lock = threading.Lock()
         self._waiting: list[Ended] = []
         self._since = 0.0
+        self.tied_since = 0.0
+        """Since when the first tied one waits that was not tried yet; 0 when there is none."""
         self._counts: Counter[tuple[str, str]] = Counter()
         self._returned: list[Delivery] = []
 
@@ -72,6 +74,8 @@ class Endings:
             if not self._waiting:
                 self._since = boot_time()
             self._waiting.append(ended)
+            if ended.ending.tied and not self.tied_since:
+                self.tied_since = boot_time()
 
     def take_out(self, *, beside_claim: bool = False) -> list[Ended]:
         """Take out all that wait, for a transaction that commits them; or those that may stand beside a claim."""
@@ -79,8 +83,17 @@ class Endings:
             waiting, self._waiting = self._waiting, []
             if beside_claim:
                 self._waiting = [one for one in waiting if one.alone or one.ending.tied]
-                waiting = [one for one in waiting if not (one.alone or one.ending.tied)]
+                return [one for one in waiting if not (one.alone or one.ending.tied)]
+            self.tied_since = 0.0
             return waiting
+
+    def take_out_tied(self) -> list[Ended]:
+        """Take out those that are tied: others may be waiting for what follows them."""
+        with self._lock:
+            tied = [one for one in self._waiting if one.ending.tied]
+            self._waiting = [one for one in self._waiting if not one.ending.tied]
+            self.tied_since = 0.0
+            return tied
 
     def put_back(self, ended: Sequence[Ended], error: BaseException) -> None:
         """Let what ``error`` kept from being committed wait again."""
@@ -139,9 +152,16 @@ class Endings:
 
     def commit(self, older_than: float) -> None:
         """Commit what waits if the oldest has waited for that many seconds. Raises StoreError; none is lost."""
-        if not self._waiting or boot_time() - self._since < older_than:
-            return
-        ended = self.take_out()
+        self.commit_tied()
+        if self._waiting and boot_time() - self._since >= older_than:
+            self._commit(self.take_out())
+
+    def commit_tied(self) -> None:
+        """Commit tied ones at once, if any was added since the last try. Raises StoreError; none is lost."""
+        if self.tied_since and (ended := self.take_out_tied()):
+            self._commit(ended)
+
+    def _commit(self, ended: list[Ended]) -> None:
         reached("worker.before_flush")
         try:
             held = self._store.finish([one.ending for one in ended])

@@ -3,7 +3,7 @@
 import traceback
 from pathlib import Path
 
-__all__ = ["error_text", "message_of", "storable", "without_our_frames"]
+__all__ = ["error_text", "headline", "message_of", "storable", "without_our_frames"]
 
 MOST = 10_000
 """Characters that are kept: the first fifth and the rest from the end, where the cause is."""
@@ -45,3 +45,9 @@ def error_text(error: BaseException) -> str:
     except Exception as broken:  # noqa: BLE001 - an exception whose own text raises is still to be recorded
         text = f"{type(error).__name__} (its text cannot be made: {type(broken).__name__})"
     return storable(text)
+
+
+def headline(error: str | None) -> str:
+    """Return the line that says what went wrong: the last of a traceback, the first of what a supervisor wrote."""
+    lines = (error or "").strip().splitlines() or [""]
+    return lines[-1 if lines[0].startswith("Traceback") else 0]

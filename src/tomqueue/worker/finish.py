@@ -53,7 +53,7 @@ class Settled:
 def settle(job: Claimed, error: BaseException | None, policy: Policy, now: datetime, text: str | None) -> Settled:
     """Decide what becomes of ``job`` after it ended with ``error`` (None: it succeeded). ``text`` is what is kept."""
     if error is None:
-        return Settled(Delete(job.id, job.token, job.tied), "job.finished")
+        return Settled(Delete(job.id, job.token, job.tied, job.attempts > 1), "job.finished")
     refunded = job.attempts - 1
     if isinstance(error, Parked):
         later = now + timedelta(seconds=park_delay(job.parks))
@@ -95,7 +95,7 @@ def is_final(job: Claimed, error: BaseException, policy: Policy) -> bool:
 def failed(job: Claimed, policy: Policy, text: str | None) -> Ending:
     """Return the ending of a job that will not run again."""
     if policy.delete_failed:
-        return Delete(job.id, job.token, job.tied)
+        return Delete(job.id, job.token, job.tied, job.attempts > 1, failed=True, error=text)
     return release(job, job.attempts, failed=True, last_error=text)
 
 

@@ -15,6 +15,7 @@ from tomqueue.worker.cancels import Cancels
 from tomqueue.worker.claims import Claims
 from tomqueue.worker.clock import DatabaseClock
 from tomqueue.worker.intake import Intake
+from tomqueue.worker.pruner import Pruner
 from tomqueue.worker.queues import Queues
 from tomqueue.worker.slot import Slot
 from tomqueue.worker.watchdog import Watchdog
@@ -33,12 +34,14 @@ TIME_TO_UNWIND = 2.0
 STATS_KEPT = timedelta(days=8)
 PRUNE_EVERY = 3600.0
 PRUNE_PIECE = 1000
-"""Counters that are deleted at once, once an hour; while there are more, with each look at the clock."""
+"""Counters and workflows that are deleted at once, once an hour; while there are more, with each look at the clock."""
 COLUMNS = {"job.finished": "finished", "job.retried": "retried", "job.failed": "failed"}
 
 
 class Housekeeper:
     """Flushes endings, gives back what lies too long, interrupts what is to end, keeps counters and the clock.
+
+    It also writes the progress of jobs, and deletes what is kept for a while only.
 
     ``orphaned`` says whether the supervisor is gone; ``drain`` lets no further job start (it is called again and
     again once the board says so); ``die`` ends the process at once.
@@ -56,6 +59,8 @@ class Housekeeper:
         board: Board,
         batch: BatchSize,
         watchdog: Watchdog | None,
+        write_progress: Callable[[], None],
+        pruner: Pruner,
         every: float,
         report: Callable[[BaseException], None],
         orphaned: Callable[[], bool],
@@ -73,6 +78,8 @@ class Housekeeper:
         self._batch = batch
         self._watchdog = watchdog
         self._every = every
+        self._write_progress = write_progress
+        self._pruner = pruner
         self._orphaned = orphaned
         self._drain = drain
         self._die = die
@@ -127,6 +134,8 @@ class Housekeeper:
         self._claims.resolve_doubts()
         self._cancels.look()
         self._queues.refresh()
+        self._write_progress()
+        self._pruner.step()
         if boot_time() - self._seldom_at > self._every:
             self._seldom_at = boot_time()
             self._clock.refresh()
@@ -139,7 +148,8 @@ class Housekeeper:
         if boot_time() < self._prune_at:
             return
         before = self._clock.now() - STATS_KEPT
-        if self._catalog.prune_stats(before, PRUNE_PIECE) < PRUNE_PIECE:
+        stats = self._catalog.prune_stats(before, PRUNE_PIECE)
+        if max(stats, self._catalog.workflows.prune(before, PRUNE_PIECE)) < PRUNE_PIECE:
             self._prune_at = boot_time() + PRUNE_EVERY
 
     def _idle(self) -> bool:

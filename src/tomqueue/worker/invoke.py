@@ -5,11 +5,12 @@ before · (process) · success | error · after; ``failure`` follows when the jo
 
 from collections.abc import Callable
 
-from tomqueue.errors import JobInterrupted, OutcomeUnknown, Snooze, StoreUnavailable
+from tomqueue.errors import DefinitionError, JobInterrupted, OutcomeUnknown, ResultNotKept, Snooze, StoreUnavailable
 from tomqueue.events import Events
+from tomqueue.job import Claimed
+from tomqueue.payload import NotJson, ReturnCodec
 from tomqueue.store.atomic import AtomicTransaction, current_transaction
-from tomqueue.store.base import Delete
-from tomqueue.worker.attempt import Attempt
+from tomqueue.worker.attempt import Attempt, Result, success_of
 from tomqueue.worker.context import current_job
 from tomqueue.worker.hooks import call_hook
 from tomqueue.worker.loop import LoopThread
@@ -22,12 +23,15 @@ AFTER_TROUBLE = 1.0
 
 
 class Invoke:
-    """Runs functions and classes, synchronous and asynchronous ones."""
+    """Runs functions and classes, synchronous and asynchronous ones. A result has at most ``most_bytes``."""
 
-    def __init__(self, events: Events, loop: LoopThread, report: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self, events: Events, loop: LoopThread, report: Callable[[BaseException], None], *, most_bytes: int
+    ) -> None:
         self._events = events
         self._loop = loop
         self._report = report
+        self._most_bytes = most_bytes
 
     def __call__(self, attempt: Attempt) -> bool:
         """Run the job, or handle the message; raises whatever it raises."""
@@ -84,7 +88,18 @@ class Invoke:
     def _run(self, attempt: Attempt) -> None:
         result = attempt.loaded.run(attempt.context)
         if attempt.definition.is_async:
-            self._loop.run(result)
+            result = self._loop.run(result)
+        if attempt.definition.result is not None:
+            attempt.result = self._kept(attempt.job, attempt.definition.result, result)
+
+    def _kept(self, job: Claimed, codec: ReturnCodec, value: object) -> Result:
+        """Return what is kept of what a job returned. Its work is done: what cannot be kept does not fail it."""
+        try:
+            return Result(codec.encode(value, self._most_bytes))
+        except (NotJson, DefinitionError) as error:
+            problem = f"what it returned cannot be kept as its result: {error}"
+            self._report(ResultNotKept(f"job {job.id} {job.name} succeeded, but {problem}"))
+            return Result(None, problem)
 
     def _run_within(self, attempt: Attempt, transaction: AtomicTransaction) -> None:
         """Run a job in its transaction. If the database took that away, the job is not charged for it."""
@@ -99,7 +114,7 @@ class Invoke:
     def _commit(self, attempt: Attempt, transaction: AtomicTransaction) -> None:
         """Commit the job's writes with its finish. A database that is away is no failure of the job's."""
         try:
-            transaction.commit(Delete(attempt.job.id, attempt.job.token, attempt.job.tied) if attempt.job.id else None)
+            transaction.commit(success_of(attempt) if attempt.job.id else None)
         except (StoreUnavailable, OutcomeUnknown) as error:
             self._report(error)
             raise JobInterrupted(f"its transaction was not committed: {error}") from error

@@ -10,6 +10,7 @@ from tomqueue.redaction import SEALED
 from tomqueue.store.atomic import AtomicTransaction
 from tomqueue.store.sql import SqlStore
 from tomqueue.worker.attempt import Attempt
+from tomqueue.worker.checkpoints import Checkpoints
 from tomqueue.worker.context import JobContext
 from tomqueue.worker.policies import Policies
 
@@ -20,13 +21,15 @@ class Loading:
     """Fills an attempt from its row. Raises UnknownJob, UnknownKey and UnreadableArguments: the row is parked then."""
 
     def __init__(
-        self, registry: Registry, keyring: Keyring, policies: Policies, store: SqlStore, logger: logging.Logger
-    ) -> None:
+        self, registry: Registry, policies: Policies, store: SqlStore, logger: logging.Logger, checkpoints: Checkpoints,
+        *, keyring: Keyring,
+    ) -> None:  # fmt: skip
         self._registry = registry
-        self._keyring = keyring
         self._policies = policies
         self._store = store
         self._logger = logger
+        self._checkpoints = checkpoints
+        self._keyring = keyring
 
     def __call__(self, attempt: Attempt) -> None:
         """Find the definition, read the arguments, and say what the job sees of itself."""
@@ -35,7 +38,9 @@ class Loading:
         loaded = attempt.loaded = self._loaded(definition, job)
         attempt.policy = self._policies.of(definition, loaded.target, job)
         transaction = AtomicTransaction(self._store) if definition.options.atomic else None
-        attempt.context = JobContext(job, attempt.policy.max_attempts, self._logger, transaction)
+        attempt.context = JobContext(
+            job, attempt.policy.max_attempts, self._logger, self._checkpoints, transaction, is_async=definition.is_async
+        )
 
     def _loaded(self, definition: JobDefinition, job: Claimed) -> Loaded:
         if definition.options.encrypt:

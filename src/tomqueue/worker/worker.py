@@ -13,12 +13,16 @@ from tomqueue.errors import JobInterrupted, LeaseLost, StoreError
 from tomqueue.priority import PRIORITIES, nearest_rank
 from tomqueue.service import boot_time
 from tomqueue.stack import Layer
+from tomqueue.store.admissions import Admissions
 from tomqueue.store.base import Announced
+from tomqueue.store.checkpoints import CheckpointTable
+from tomqueue.store.pruning import Pruning
 from tomqueue.transport.announcer import Announcer
 from tomqueue.transport.base import Wanted
 from tomqueue.worker.attempt import Attempt
 from tomqueue.worker.batch import BatchSize
 from tomqueue.worker.board import Board, Leaving
+from tomqueue.worker.checkpoints import OwnCheckpoints
 from tomqueue.worker.claim import Claim
 from tomqueue.worker.claims import Claims
 from tomqueue.worker.clock import DatabaseClock
@@ -33,6 +37,7 @@ from tomqueue.worker.lost_news import LostNews
 from tomqueue.worker.messages import Messages
 from tomqueue.worker.policies import Policies
 from tomqueue.worker.pop import Pop
+from tomqueue.worker.pruner import Pruner
 from tomqueue.worker.queues import Queues
 from tomqueue.worker.scheduler import Scheduler
 from tomqueue.worker.slot import Slot, interrupt_main_thread, interrupt_thread
@@ -115,11 +120,13 @@ class Worker:
         self._intake = self._make_intake(worker)
         self._scheduler = Scheduler(tools, self._clock.now)
         self._loop = LoopThread()
+        self._checkpoints = OwnCheckpoints(CheckpointTable(store), settings.max_checkpoint_bytes)
         self._turn = self._stack(Policies(settings, keep_place=keep_place))
         self._slots: list[Slot] = []
         self._housekeeper = Housekeeper(
             slots=self._slots, claims=self._claims, intake=self._intake, queues=self._queues, catalog=tools.catalog,
-            clock=self._clock, board=board, batch=self._batch, watchdog=watchdog, every=settings.heartbeat,
+            clock=self._clock, board=board, batch=self._batch, write_progress=self._checkpoints.write_progress,
+            pruner=Pruner(Pruning(store), self._clock.now), watchdog=watchdog, every=settings.heartbeat,
             report=tools.reporting.report, orphaned=orphaned, drain=self.stop, die=die,
         )  # fmt: skip
 
@@ -212,8 +219,9 @@ class Worker:
         return Messages(mailbox, tools.events, tools.logger, tools.reporting)
 
     def _know_queues(self) -> None:
-        """See that the consumers' queues can be paused and served, although no job was ever in them."""
+        """See that consumers' queues can be paused and served, though no job was ever in them; declare the limits."""
         self._tools.store.know_queues({one.queue for one in self._tools.consumers})
+        self._tools.store.know_limits(self._tools.registry.limits())
 
     def _unpark(self) -> None:
         """Release jobs that were parked because nobody knew them, and that this worker knows.
@@ -321,9 +329,10 @@ class Worker:
     def _announce(self) -> Callable[[], Announced]:
         """Return the due look: with a broker, what it announces is published too."""
         tools = self._tools
+        admissions = Admissions(tools.store, self._clock.now)
         if not tools.transport.pushes:
-            return tools.store.announce
-        return Announcer(tools.store, tools.publisher, self._clock.now).look
+            return admissions.before(tools.store.announce)
+        return admissions.before(Announcer(tools.store, tools.publisher, self._clock.now).look)
 
     def _paused(self, queue: str) -> None:
         self._messages.follow()
@@ -331,13 +340,13 @@ class Worker:
 
     def _stack(self, policies: Policies) -> Callable[[Attempt], bool]:
         tools = self._tools
-        load = Loading(tools.registry, tools.keyring, policies, tools.store, tools.logger)
+        load = Loading(tools.registry, policies, tools.store, tools.logger, self._checkpoints, keyring=tools.keyring)
         stack = worker_stack(
             ErrorHandling(tools.logger, tools.reporting.report, self._halt.wait),
             Pop(self._intake, self._messages.ended, tools.settings.max_run_time, tools.settings.max_attempts),
             Claim(self._claims, load, tools.events, tools.logger, tools.reporting, now=self._clock.now),
             Timeout(),
-            Invoke(tools.events, self._loop, tools.reporting.report),
+            Invoke(tools.events, self._loop, tools.reporting.report, most_bytes=tools.settings.max_payload_bytes),
         )
         stack = tools.layers.into(stack)
         return (stack if self._watch is None else stack.with_after("Claim", self._watch)).folded()

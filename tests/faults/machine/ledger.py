@@ -8,7 +8,7 @@ from sqlalchemy import select, text
 
 from tests.faults.machine.process import Process, Run
 from tomqueue.priority import PRIORITIES
-from tomqueue.store.schema import to_micros
+from tomqueue.store.columns import to_micros
 from tomqueue.store.sql import SqlStore
 from tomqueue.worker.intake import LOOK_EVERY
 

@@ -1,13 +1,14 @@
 """``tomqueue check``, ``workers`` and ``stats``: whether all is well, who works, and how much is done."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 import click
 
 from tomqueue.cli.checks import bounds, checks
+from tomqueue.cli.commands.beside import share
 from tomqueue.cli.commands.queues import counts_of
 from tomqueue.cli.output import Column, one_line, print_json, print_json_array, print_table
 from tomqueue.cli.target import Target
@@ -15,6 +16,7 @@ from tomqueue.explain import bounds_of
 from tomqueue.job import Job, State
 from tomqueue.priority import Priority
 from tomqueue.store.catalog import Filter, StatsRow
+from tomqueue.store.checkpoints import Progress
 from tomqueue.store.leases import WorkerRow
 from tomqueue.times import age, span
 
@@ -71,8 +73,9 @@ def workers(target: Target, *, as_json: bool) -> None:
     for job in target.catalog.find(Filter(state=State.RUNNING)):
         claimed[job.locked_by].append(job)
     found = target.leases.all()
+    progress = target.catalog.progress([job.id for jobs in claimed.values() for job in jobs])
     if as_json:
-        print_json_array(worker_fields(one, claimed[one.id]) for one in found)
+        print_json_array(worker_fields(one, claimed[one.id], progress) for one in found)
         return
     now = target.store.now()
     rows = (
@@ -83,7 +86,7 @@ def workers(target: Target, *, as_json: bool) -> None:
             str(one.slots),
             age(one.started_at, now),
             lease(one, now),
-            has(claimed[one.id]),
+            has(claimed[one.id], progress),
         )
         for one in found
     )
@@ -96,16 +99,20 @@ def lease(worker: WorkerRow, now: datetime) -> str:
     return f"{span(left)} left" if left >= 0 else f"over {span(-left)}"
 
 
-def has(claimed: list[Job]) -> str:
-    """Name the first jobs of a worker, those before all that it is to stop, and count them."""
+def has(claimed: list[Job], progress: Mapping[int, Progress]) -> str:
+    """Name the first jobs of a worker and how far they have come, those before all that it is to stop; count them."""
     if not claimed:
         return "nothing"
-    first = sorted(claimed, key=lambda job: job.cancelled_at is None)[:NAMED]
-    named = ", ".join(f"{'cancelled: ' if job.cancelled_at else ''}{job.id} {job.name}" for job in first)
+    first = sorted(claimed, key=lambda job: (job.cancelled_at is None, job.id not in progress))[:NAMED]
+    named = ", ".join(
+        f"{'cancelled: ' if job.cancelled_at else ''}{job.id} {job.name}"
+        f"{f' ({share(progress[job.id])})' if job.id in progress else ''}"
+        for job in first
+    )
     return named if len(claimed) <= NAMED else f"{len(claimed)} jobs: {named}, …"
 
 
-def worker_fields(worker: WorkerRow, claimed: list[Job]) -> dict[str, Any]:
+def worker_fields(worker: WorkerRow, claimed: list[Job], progress: Mapping[int, Progress]) -> dict[str, Any]:
     """Return a worker as a JSON object."""
     return {
         "id": worker.id,
@@ -118,7 +125,13 @@ def worker_fields(worker: WorkerRow, claimed: list[Job]) -> dict[str, Any]:
         "started_at": worker.started_at,
         "expires_at": worker.expires_at,
         "jobs": [
-            {"id": job.id, "name": job.name, "locked_at": job.locked_at, "cancelled_at": job.cancelled_at}
+            {
+                "id": job.id,
+                "name": job.name,
+                "locked_at": job.locked_at,
+                "cancelled_at": job.cancelled_at,
+                "progress": progress.get(job.id),
+            }
             for job in claimed
         ],
     }

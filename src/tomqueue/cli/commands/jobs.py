@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from tomqueue.cli.arguments import pretty, reveal_option, shown_arguments
+from tomqueue.cli.commands.beside import Beside
 from tomqueue.cli.commands.bulk import DELETE, bulk_commands, change_all
 from tomqueue.cli.commands.edits import edit_commands
 from tomqueue.cli.commands.filters import JOB_ID, filtered
@@ -21,6 +22,7 @@ from tomqueue.job import Job, State
 from tomqueue.redaction import SEALED
 from tomqueue.store.catalog import Filter
 from tomqueue.times import age, when
+from tomqueue.worker.error_text import headline
 
 __all__ = ["clear", "jobs"]
 
@@ -77,14 +79,16 @@ def list_jobs(target: Target, *, which: Filter, limit: int, after: int, reveal: 
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
 def show(target: Target, job_id: int, *, reveal: bool, as_json: bool) -> None:
-    """Show everything about a job, with its arguments and its last error."""
+    """Show everything about a job: its arguments, how far it has come, its last error and those before."""
     job = target.catalog.get(job_id)
     display = {"display_name": name} if (name := display_name(target.registry, job)) else {}
     known = fields(job, target.disclosure, reveal=reveal) | display
+    beside = Beside.of(target.catalog, job_id)
     if as_json:
-        print_json(known)
-    else:
-        print_pairs(described(job, known, target.store.now()))
+        print_json(known | beside.fields())
+        return
+    now = target.store.now()
+    print_pairs([*described(job, known, now), *beside.pairs(now)])
 
 
 @click.command()
@@ -120,12 +124,6 @@ def failed_rows(found: Iterable[Job], now: datetime) -> Iterator[Sequence[str]]:
     """Return the rows of a table of failed jobs: what counts is the error."""
     for job in found:
         yield str(job.id), job.queue, job.name, str(job.attempts), age(matters(job), now), headline(job.last_error)
-
-
-def headline(error: str | None) -> str:
-    """Return the line that says what went wrong: the last of a traceback, the first of what a supervisor wrote."""
-    lines = (error or "").strip().splitlines() or [""]
-    return lines[-1 if lines[0].startswith("Traceback") else 0]
 
 
 def matters(job: Job) -> datetime:

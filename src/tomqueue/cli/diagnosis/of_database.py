@@ -1,16 +1,15 @@
 """What ``tomqueue doctor`` examines in the database. Each examination returns what it found, with the cure."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from tomqueue.cli import checks
 from tomqueue.cli.diagnosis.finding import Diagnosis, Level
+from tomqueue.cli.diagnosis.of_features import periodic, rotation, workflows
 from tomqueue.cli.target import Target
 from tomqueue.errors import StoreError
 from tomqueue.store.health import Health
-from tomqueue.store.schedules import SEEN_EVERY, ScheduleRow, ScheduleTable
-from tomqueue.store.sealed import Sealed
-from tomqueue.times import span, when
+from tomqueue.times import span
 
 __all__ = ["DATABASE", "database", "tables"]
 
@@ -19,8 +18,6 @@ LONG = timedelta(minutes=5)
 FAR_BEHIND = 100_000
 """Transactions."""
 OVERDUE = 10.0
-OVERDUE_TICK = 60.0
-"""Less is a restart, or a busy database; from then on a tick counts as missed."""
 LARGE_WAL = 256 * 2**20
 WAITING_LIMIT = 300.0
 
@@ -103,52 +100,6 @@ def due(target: Target) -> Iterator[Diagnosis]:
     yield Diagnosis(Level.PROBLEM, text, "start `tomqueue run`, or `tomqueue deferred` beside `tomqueue work`")
 
 
-def periodic(target: Target) -> Iterator[Diagnosis]:
-    """Find schedules whose tick is due and that nobody enqueues."""
-    now = target.store.now()
-    late = [row for row in ScheduleTable(target.store).all() if is_overdue(row, now)]
-    for row in late:
-        yield why_overdue(row, now, None if target.registry is None else target.registry.schedules())
-    if not late:
-        yield Diagnosis(Level.OK, "no periodic job is overdue")
-
-
-def is_overdue(row: ScheduleRow, now: datetime) -> bool:
-    """Say whether a tick should have become a job by now."""
-    due = None if row.paused_at is not None else row.next_run_at
-    return due is not None and (now - due).total_seconds() > OVERDUE_TICK
-
-
-def why_overdue(row: ScheduleRow, now: datetime, declared: Collection[str] | None) -> Diagnosis:
-    """Say why nobody enqueues a schedule. ``declared`` is None where the application is not known."""
-    assert row.next_run_at is not None
-    assert row.seen_at is not None
-    text = f"{row.name} has been due since {when(row.next_run_at, now)} and nobody enqueues it"
-    if (now - row.seen_at).total_seconds() < 2 * SEEN_EVERY:
-        cure = "see the log of the workers that declare it: a layer or an enqueue hook raises"
-        return Diagnosis(Level.PROBLEM, f"{text}, although a worker knows it", cure)
-    text += f": no worker that declares it has been seen since {when(row.seen_at, now)}"
-    if declared is None or row.name in declared:
-        return Diagnosis(Level.PROBLEM, text, "start `tomqueue run` with the application that declares it")
-    cure = "start the application that does; if the job is gone for good, so is this row after 30 days"
-    return Diagnosis(Level.WARNING, f"{text}, and this application does not declare it", cure)
-
-
-def rotation(target: Target) -> Iterator[Diagnosis]:
-    """Find jobs under keys that were put back, or taken out; where nothing is encrypted no row is read."""
-    here = target.keyring.ids
-    counts = Sealed(target.store).keys() if here else {}
-    for key, count in sorted(counts.items()):
-        if key not in here:
-            text = f"{count:,} jobs are encrypted with the key {key}, which is not here"
-            yield Diagnosis(Level.WARNING, text, "keep it in encryption_keys until no job needs it: they are parked")
-        elif key != here[0]:
-            text = f"{count:,} jobs are encrypted with the key {key}, which is not the first one"
-            yield Diagnosis(Level.WARNING, text, "run `tomqueue jobs reencrypt` before you take it out")
-    if not set(counts) - set(here[:1]):
-        yield Diagnosis(Level.OK, "every encrypted job has the first key" if here else "there are no encryption_keys")
-
-
 DATABASE: dict[str, Look] = {
     "database": database,
     "tables": tables,
@@ -158,6 +109,7 @@ DATABASE: dict[str, Look] = {
     "claims": claims,
     "due": due,
     "schedules": periodic,
+    "workflows": workflows,
     "waiting": shared(checks.waiting, "start more workers, or see `tomqueue explain ID` for one of them"),
     "workers": shared(checks.workers, "start `tomqueue run` with these queues and priorities"),
     "keys": shared(checks.keys, "give the workers that key: it parks what it cannot decrypt, and releases it then"),

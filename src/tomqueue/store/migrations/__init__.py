@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 from sqlalchemy.schema import ExecutableDDLElement
 
-from tomqueue.store.migrations import cancelled_at, schedules, served_priorities, tied
+from tomqueue.store.migrations import cancelled_at, kept, limits, schedules, served_priorities, tied, workflows
 from tomqueue.store.schema import SCHEMA_VERSION, Tables
 
 __all__ = ["STEPS"]
 
-IN_ORDER = (cancelled_at, schedules, tied, served_priorities)
+IN_ORDER = (cancelled_at, schedules, tied, served_priorities, workflows, limits, kept)
 STEPS: dict[int, Callable[[Tables], list[ExecutableDDLElement]]] = {
     version: migration.step for version, migration in enumerate(IN_ORDER, start=2)
 }

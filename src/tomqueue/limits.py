@@ -1,0 +1,43 @@
+"""``tq.limits``: look at limits and fair sharing, and change a limit. What the CLI can, Python can."""
+
+from collections.abc import Callable
+
+from tomqueue.definition import rate_interval
+from tomqueue.errors import SettingsError
+from tomqueue.store.limit_table import LimitRow, LimitTable
+from tomqueue.store.sql import SqlStore
+
+__all__ = ["Limits"]
+
+
+class Limits:
+    """The limits of one TomQueue, each called by its job's name."""
+
+    def __init__(self, store: Callable[[], SqlStore]) -> None:
+        self._store = store
+
+    def list(self) -> "list[LimitRow]":
+        """Return every limit by name, a row for each key that has jobs."""
+        return LimitTable(self._store()).all()
+
+    def set(self, name: str, *, concurrency: int | None = None, rate: str | None = None) -> None:
+        """Change a limit, for all its keys, within a second; jobs that are in go on.
+
+        It stays so, whatever is restarted, until ``reset``, or until the application declares something else than
+        before. Raises JobNotFound, SettingsError for what cannot be.
+        """
+        if concurrency is None and rate is None:
+            raise SettingsError(f"{name}: say what to change: concurrency, rate or both")
+        if concurrency is not None and (isinstance(concurrency, bool) or concurrency < 1):
+            raise SettingsError(
+                f"{name}: concurrency={concurrency!r} must be at least 1; to stop jobs, pause their queue"
+            )
+        try:
+            every = None if rate is None else rate_interval(rate)
+        except ValueError as error:
+            raise SettingsError(f"{name}: rate={rate!r} {error}") from error
+        LimitTable(self._store()).set(name, concurrency=concurrency, every=every)
+
+    def reset(self, name: str) -> None:
+        """Let a limit say again what the application declares. Raises JobNotFound."""
+        LimitTable(self._store()).reset(name)
