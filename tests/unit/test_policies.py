@@ -21,6 +21,7 @@ class Declared:
 
     name = place = "job"
     is_async = wants_context = False
+    redacted: tuple[tuple[str, ...], ...] = ()
 
     def __init__(self, **options: Any) -> None:
         self.options = Options(**options)
