@@ -138,6 +138,7 @@ def test_every_kind_of_job_is_encrypted(vault: TomQueue, tmp_path: Path) -> None
     send = declare(tq, ran)
 
     @tq.job(name="Mail")
+    @dataclass
     class Mail:
         text: str
 
