@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.harness import change, happens, make_due, record_events, row, work, working
-from tomqueue import State, TomQueue
+from tomqueue import State, TomQueue, chain
 from tomqueue.job import checksum_of
 from tomqueue.payload import Keyring, new_key
 from tomqueue.settings import Settings
@@ -122,6 +122,37 @@ def test_a_claim_in_between_is_left_alone(opens: Opens) -> None:
         assert tq.jobs.reencrypt() == (1, 1, {}, 0)
     assert row(tq, jobs[0]).payload.startswith(f"enc:v1:{Keyring(OLD).ids[0]}:")
     assert row(tq, jobs[1]).announced_at is None
+
+
+def test_what_is_limited_linked_and_kept_stays_encrypted(opens: Opens) -> None:
+    """In the row and in the history; what is held gets the new key as well, and lets the next one in as ever."""
+    old, tq, ran = opens(OLD), opens(f"{NEW},{OLD}"), list[Any]()
+    counted: dict[str, Any] = {"concurrency": 1, "concurrency_key": lambda number: number, "keep_completed": True}
+
+    def declare_counted(app: TomQueue) -> Any:
+        @app.job(name="counted", encrypt=True, redact=("card",), **counted)
+        def job(card: str, number: int) -> None:
+            ran.append((card, number))
+
+        return job
+
+    before, after = declare_counted(old), declare_counted(tq)
+    jobs = [before.enqueue(SECRET, 7), before.enqueue(SECRET, 7)]
+    jobs += old.enqueue(chain(before.prepare(SECRET, 1), before.prepare(SECRET, 2))).jobs
+    kept = next(one for one in jobs if one.state is State.HELD)
+    assert kept.arguments == "[encrypted]"
+    assert tq.jobs.reencrypt().jobs == 4
+    jobs.append(after.enqueue(SECRET, 7))
+    only_new = opens(NEW)
+    declare_counted(only_new)
+    with working(only_new.tools()):
+        assert happens(lambda: only_new.history.count() == 5)
+    assert sorted(ran) == [(SECRET, 1), (SECRET, 2), (SECRET, 7), (SECRET, 7), (SECRET, 7)]
+    assert {one.id for one in jobs} == {one.id for one in only_new.history.list()}
+    for one in only_new.history.list():
+        assert one.payload.startswith(f"enc:v1:{Keyring(NEW).ids[0]}:")
+        assert one.arguments == "[encrypted]"
+        assert only_new.history.arguments(one.id, reveal=True)["card"] == "[redacted]"
 
 
 @pytest.fixture
