@@ -23,6 +23,7 @@ from tomqueue.definition import (
     Delayed,
     DelayedCall,
     Delays,
+    Encryption,
     Group,
     JobOptions,
     Options,
@@ -35,6 +36,7 @@ from tomqueue.definition import (
     checked_exchange,
     plan_of,
 )
+from tomqueue.disclosure import Disclosure
 from tomqueue.enqueue.drafts import Drafts
 from tomqueue.enqueue.enqueuing import Enqueuing, one_caller
 from tomqueue.enqueue.inline import Inline
@@ -51,6 +53,7 @@ from tomqueue.job import Job
 from tomqueue.jobs import Jobs
 from tomqueue.limits import Limits
 from tomqueue.parts import Parts
+from tomqueue.payload import Keyring
 from tomqueue.priority import Priority, priority_of
 from tomqueue.reporting import ExceptionReporter, Reporting
 from tomqueue.results import Results
@@ -61,6 +64,7 @@ from tomqueue.store.history import HistoryTable
 from tomqueue.store.pruning import Pruning
 from tomqueue.store.references import MappedReferences
 from tomqueue.store.results import ResultTable
+from tomqueue.store.sealed import Reencrypted, Sealed
 from tomqueue.store.sql import SqlStore
 from tomqueue.store.workflows import Workflow
 from tomqueue.transport.base import Publisher
@@ -94,6 +98,9 @@ class TomQueue:
         if self.settings.default_priority not in list(Priority):
             names = ", ".join(Priority)
             raise SettingsError(f"default_priority={self.settings.default_priority!r} is unknown: use one of {names}")
+        self.keyring = Keyring(self.settings.encryption_keys)
+        """What encrypts arguments and decrypts them; it shows no key."""
+        self._encryption = Encryption(self.settings.encrypt, bool(self.keyring))
         self.registry = Registry()
         self.consumers = Consumers()
         self.priority_map: dict[int, Priority] = {}
@@ -130,23 +137,35 @@ class TomQueue:
 
         ``name`` is what rows store; default is the module and the qualified name. Raises DefinitionError.
         """
-        declare = Declare(self.registry, self._enqueuing, name, Options(**options))
+        declare = Declare(self.registry, self._enqueuing, self._encryption, name, Options(**options))
         return declare if job is None else declare(job)
 
     @overload
     def target(self, target: type[T], /) -> type[T]: ...
     @overload
-    def target(self, *, name: str | None = None, session: Callable[[], Any] | None = None) -> DeclareTarget: ...
+    def target(
+        self,
+        *,
+        name: str | None = None,
+        session: Callable[[], Any] | None = None,
+        redact: tuple[str, ...] = (),
+        encrypt: bool | None = None,
+    ) -> DeclareTarget: ...
     # as above: mypy takes a default for a positional-only argument for missing
     def target(  # type: ignore[misc]
-        self, target: Any = None, /, *, name: str | None = None, session: Any = None
+        self, target: Any = None, /, *, name: str | None = None, session: Any = None, **secrecy: Any
     ) -> Any:
         """Let the public methods of a class be called later: ``@tq.target`` above it.
 
         ``name`` is what rows store of the class. ``session`` opens the Session (a ``sessionmaker`` does) that loads
-        an object again which SQLAlchemy maps; default is one of the jobs' database. Raises DefinitionError.
+        an object again which SQLAlchemy maps; default is one of the jobs' database. ``redact`` and ``encrypt`` are
+        as in ``@tq.job``, for all its methods. Raises DefinitionError.
         """
-        declare = DeclareTarget(self.registry, MappedReferences(lambda: self._parts.store), name, session)
+        references = MappedReferences(lambda: self._parts.store)
+        options = secrecy_options(**secrecy)
+        declare = DeclareTarget(
+            self.registry, references, self._encryption, name=name, sessions=session, options=options
+        )
         return declare if target is None else declare(target)
 
     @overload
@@ -245,8 +264,13 @@ class TomQueue:
         return Jobs(
             lambda: self._parts.catalog, lambda: self._parts.republisher,
             events=self._events, priority_of=lambda value: priority_of(value, self.priority_map, self.logger),
-            results=self.results,
+            results=self.results, shown=self.disclosure.arguments, reencrypt=self._reencrypt,
         )  # fmt: skip
+
+    @property
+    def disclosure(self) -> Disclosure:
+        """What may be shown of jobs' arguments, for whatever shows them."""
+        return Disclosure(self.registry, self.keyring)
 
     @property
     def results(self) -> Results:
@@ -257,8 +281,9 @@ class TomQueue:
     def history(self) -> History:
         """Look at jobs that succeeded, where ``keep_completed`` says so."""
         return History(
-            lambda: HistoryTable(self._parts.store), lambda: self._parts.catalog, lambda: Pruning(self._parts.store)
-        )
+            lambda: HistoryTable(self._parts.store), lambda: self._parts.catalog, lambda: Pruning(self._parts.store),
+            shown=self.disclosure.arguments,
+        )  # fmt: skip
 
     @property
     def schedules(self) -> Schedules:
@@ -273,7 +298,7 @@ class TomQueue:
     @property
     def workflows(self) -> Workflows:
         """Look at chains and groups, and cancel them."""
-        return Workflows(lambda: self._parts.catalog)
+        return Workflows(lambda: self._parts.catalog, shown=self.disclosure.arguments)
 
     @property
     def logger(self) -> logging.Logger:
@@ -324,6 +349,7 @@ class TomQueue:
             transport=self._parts.transport,
             publisher=self._parts.publisher,
             registry=self.registry,
+            keyring=self.keyring,
             consumers=self.consumers,
             events=self._events,
             logger=self.logger,
@@ -382,7 +408,7 @@ class TomQueue:
             if self._enqueue_stack is None:
                 stack = enqueue_stack(
                     Inline(self._is_delayed, self._run_inline),
-                    Persist(lambda: self._parts.store, self.settings.max_payload_bytes),
+                    Persist(lambda: self._parts.store, self.keyring, self.settings.max_payload_bytes),
                     Publish(
                         lambda: self._parts.publisher,
                         lambda: self._parts.message_publisher,
@@ -393,10 +419,19 @@ class TomQueue:
                 self._enqueue_stack = self.enqueue_layers.into(stack).folded()
             return self._enqueue_stack
 
+    def _reencrypt(self) -> Reencrypted:
+        return Sealed(self._parts.store).reencrypt(self.keyring, self.registry.encrypted())
+
     def _is_delayed(self, draft: Draft) -> bool:
         if draft.tick is not None:
             return True  # a worker enqueues it, or a person who does not want to run it here
         return self.delay_jobs(draft) if callable(self.delay_jobs) else self.delay_jobs
 
     def _run_inline(self, draft: Draft) -> Job:
-        return run_inline(self.tools(), draft.definition.name, draft.queue, draft.priority, draft.payload)
+        job = run_inline(self.tools(), draft.definition.name, draft.queue, draft.priority, draft.payload)
+        return job.shown_by(self.disclosure.arguments)
+
+
+def secrecy_options(*, redact: tuple[str, ...] = (), encrypt: bool | None = None) -> Options:
+    """Return what may be said of all methods of a class."""
+    return Options(redact=redact, encrypt=encrypt)

@@ -11,6 +11,7 @@ from tomqueue.definition import (
     ConsumerTerms,
     Definition,
     Delays,
+    Encryption,
     Enqueuer,
     Options,
     References,
@@ -32,11 +33,14 @@ T = TypeVar("T")
 class Declare:
     """A decorator with its options: declares what it decorates, and registers it."""
 
-    def __init__(self, registry: Registry, enqueuer: Enqueuer, name: str | None, options: Options) -> None:
+    def __init__(
+        self, registry: Registry, enqueuer: Enqueuer, encryption: Encryption, name: str | None, options: Options
+    ) -> None:
         self._registry = registry
         self._enqueuer = enqueuer
+        self._encryption = encryption
         self._name = name
-        self._options = options
+        self._options = encryption.applied(options)
 
     @overload
     @dataclass_transform()
@@ -53,13 +57,17 @@ class Declare:
             declared: ClassDefinition[Any] = ClassDefinition(
                 job, name=self._name, options=self._options, context_type=JobContext
             )
-            self._registry.add(declared)
+            self._add(declared)
             return declared.job_class
         definition: Definition[..., ..., Any] = Definition(
             job, name=self._name, options=self._options, enqueuer=self._enqueuer, context_type=JobContext
         )
-        self._registry.add(definition)
+        self._add(definition)
         return definition
+
+    def _add(self, definition: ClassDefinition[Any] | Definition[..., ..., Any]) -> None:
+        self._encryption.check(definition.name, definition.options)
+        self._registry.add(definition)
 
 
 class DeclareConsumer:
@@ -86,20 +94,29 @@ class DeclareTarget:
     """A decorator with its options: the methods of the class under it may be called later."""
 
     def __init__(
-        self, registry: Registry, references: References, name: str | None, sessions: Callable[[], Any] | None
+        self,
+        registry: Registry,
+        references: References,
+        encryption: Encryption,
+        *,
+        name: str | None,
+        sessions: Callable[[], Any] | None,
+        options: Options,
     ) -> None:
         self._registry = registry
         self._references = references
+        self._encryption = encryption
         self._name = name
         self._sessions = sessions
+        self._options = options
 
     def __call__(self, target: type[T]) -> type[T]:
         """Return the class itself."""
-        self._registry.add_target(
-            Target(
-                target, name=self._name, references=self._references, sessions=self._sessions, context_type=JobContext
-            )
-        )
+        declared = Target(
+            target, name=self._name, references=self._references, sessions=self._sessions, context_type=JobContext,
+            options=self._options, encryption=self._encryption,
+        )  # fmt: skip
+        self._registry.add_target(declared)
         return target
 
 

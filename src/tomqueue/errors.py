@@ -23,6 +23,7 @@ TomQueueError
 ├── CheckpointError          what was to be a checkpoint cannot be one: raised where it was written
 ├── Parked                   this worker cannot read the job; it waits for one that can
 │   ├── UnknownJob           no definition of this name is registered here
+│   ├── UnknownKey           the arguments are encrypted with a key that is not here
 │   └── UnreadableArguments  the stored arguments do not fit the definition
 ├── JobTargetGone            the object that the job was to call is not in the database any more
 ├── ClaimLost                the row belongs to another claim now: nothing may be changed
@@ -73,6 +74,7 @@ __all__ = [
     "StoreUnavailable",
     "TomQueueError",
     "UnknownJob",
+    "UnknownKey",
     "UnknownMethod",
     "UnreadableArguments",
     "Verdict",
@@ -178,6 +180,10 @@ class Parked(TomQueueError):
 
 class UnknownJob(Parked):
     """No definition of this name is registered in this application."""
+
+
+class UnknownKey(Parked):
+    """The arguments are encrypted with a key that is not among this application's ``encryption_keys``."""
 
 
 class UnreadableArguments(Parked):

@@ -1,6 +1,6 @@
 """Why is this job not running? Everything that stands in its way, and what to do about each."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,6 +8,7 @@ from tomqueue.definition import Registry
 from tomqueue.errors import UnknownJob
 from tomqueue.job import Job, State
 from tomqueue.priority import PRIORITIES, Priority
+from tomqueue.redaction import SEALED
 from tomqueue.store.catalog import Catalog
 from tomqueue.store.leases import WorkerRow
 from tomqueue.store.limit_table import LimitRow
@@ -36,7 +37,10 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """What the rules look at. ``registry`` is None where the application is not known: names are not judged then."""
+    """What the rules look at. ``registry`` is None where the application is not known: names are not judged then.
+
+    ``keys`` are the ids of its keys.
+    """
 
     job: Job
     now: datetime
@@ -50,10 +54,17 @@ class Scene:
     """What it waits for in its workflow."""
     limit: LimitRow | None = None
     """The limit that the job waits for."""
+    keys: Collection[str] = ()
 
 
 def explain(
-    job_id: int, catalog: Catalog, workers: Sequence[WorkerRow], registry: Registry | None, now: datetime
+    job_id: int,
+    catalog: Catalog,
+    workers: Sequence[WorkerRow],
+    registry: Registry | None,
+    now: datetime,
+    *,
+    keys: Collection[str] = (),
 ) -> Explanation:
     """Explain one job. ``now`` is the database's clock. Raises JobNotFound."""
     job = catalog.get(job_id)
@@ -67,6 +78,7 @@ def explain(
         key_holder=catalog.key_holder(job),
         awaited=catalog.workflows.awaited_by(job) if job.state is State.HELD else None,
         limit=catalog.limit_of(job) if job.state is State.HELD else None,
+        keys=keys,
     )
     findings = [finding for rule in RULES if (finding := rule(scene)) is not None]
     return Explanation(job=job, findings=findings or [NOTHING])
@@ -251,6 +263,21 @@ def unknown(scene: Scene) -> Finding | None:
     return None
 
 
+def undecryptable(scene: Scene) -> Finding | None:
+    """Tell of a job that is encrypted with a key which this application does not have."""
+    job = scene.job
+    if scene.registry is None or job.state is State.RUNNING or not job.payload.startswith(SEALED):
+        return None
+    key = job.payload.removeprefix(SEALED).partition(":")[0]
+    if key in scene.keys:
+        return None
+    return Finding(
+        code="unknown_key",
+        text=f"it is encrypted with the key {key}, which this application does not have: its workers park it",
+        cure="add that key to encryption_keys (TOMQUEUE_ENCRYPTION_KEYS) and restart the workers: it is released then",
+    )
+
+
 def paused(scene: Scene) -> Finding | None:
     """Tell of a paused queue."""
     if not waits(scene.job) or not scene.paused:
@@ -330,6 +357,7 @@ RULES: Sequence[Callable[[Scene], Finding | None]] = (
     keyless,
     expired,
     unknown,
+    undecryptable,
     paused,
     unserved,
     crashed,

@@ -1,6 +1,7 @@
 """``tq.history``: the jobs that succeeded, where that is kept (``keep_completed``)."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from tomqueue.store.attempt_errors import AttemptError
 from tomqueue.store.catalog import Catalog
@@ -14,21 +15,36 @@ class History:
     """The history of one TomQueue. Each call is a short transaction of its own."""
 
     def __init__(
-        self, table: Callable[[], HistoryTable], catalog: Callable[[], Catalog], pruning: Callable[[], Pruning]
+        self,
+        table: Callable[[], HistoryTable],
+        catalog: Callable[[], Catalog],
+        pruning: Callable[[], Pruning],
+        *,
+        shown: Callable[..., Any],
     ) -> None:
         self._table = table
         self._catalog = catalog
         self._pruning = pruning
+        self._shown = shown
 
     def get(self, job_id: int) -> Completed:
         """Return a job that succeeded; raises JobNotFound."""
-        return self._table().get(job_id)
+        return self._table().get(job_id).shown_by(self._shown)
 
     def list(
         self, *, queue: str | None = None, name: str | None = None, limit: int | None = 100, before: int | None = None
     ) -> "list[Completed]":
         """Return jobs, latest first (by id), at most ``limit`` (None: all), those with a smaller id than ``before``."""
-        return self._table().find(queue=queue, name=name, limit=limit, before=before)
+        found = self._table().find(queue=queue, name=name, limit=limit, before=before)
+        return [job.shown_by(self._shown) for job in found]
+
+    def arguments(self, job_id: int, *, reveal: bool = False) -> Any:
+        """Return a job's arguments as plain JSON values, or a text that says why they are not shown.
+
+        ``reveal`` decrypts, and shows also those of jobs that are not declared here; redacted fields stay so.
+        Raises JobNotFound.
+        """
+        return self._shown(self._table().get(job_id), reveal=reveal)
 
     def count(self, *, queue: str | None = None, name: str | None = None) -> int:
         """Return how many jobs are kept."""

@@ -7,10 +7,9 @@ from enum import StrEnum
 from hashlib import blake2b
 from typing import Any, Protocol, Self
 
-import msgspec
-
 from tomqueue.errors import JobStateError, ResultNotKept
 from tomqueue.priority import Priority
+from tomqueue.redaction import marks_of, plain_arguments
 
 __all__ = ["FINISH", "START", "Claimed", "Job", "NewJob", "State", "Unique", "checksum_of", "lock_of"]
 
@@ -49,7 +48,7 @@ class Results(Protocol):
 class Bound:
     """What a job that was read by ``tq.jobs``, or enqueued, can do, and what its enqueue found; no fields of it."""
 
-    __slots__ = ("_existing", "_publish", "_results")
+    __slots__ = ("_existing", "_publish", "_results", "_shown")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,11 +104,12 @@ class Job(Bound):
 
     @property
     def arguments(self) -> Any:
-        """The stored arguments as plain JSON values; the text itself when it is not JSON."""
-        try:
-            return msgspec.json.decode(self.payload)
-        except (msgspec.DecodeError, RecursionError):
-            return self.payload
+        """The stored arguments as plain JSON values, as they may be shown; the text itself when it is not JSON.
+
+        Redacted fields are ``"[redacted]"``, and encrypted arguments are ``"[encrypted]"``.
+        """
+        shown = getattr(self, "_shown", None)
+        return plain_arguments(self.payload, marks_of(self.meta)) if shown is None else shown(self)
 
     def publish(self) -> None:
         """Send the news of this job again, as ``tq.jobs.publish(id)`` does; of a job that ``tq.jobs`` returned.
@@ -155,6 +155,11 @@ class Job(Bound):
     def as_existing(self) -> Self:
         """Let ``is_existing`` be true; return it."""
         object.__setattr__(self, "_existing", True)
+        return self
+
+    def shown_by(self, shown: Callable[["Job"], Any]) -> Self:
+        """Let ``shown`` say what the arguments of this job are; return it."""
+        object.__setattr__(self, "_shown", shown)
         return self
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import Any
 
 from tomqueue.errors import EnqueueError, JobNotFound, SettingsError
 from tomqueue.events import Events
@@ -12,6 +13,7 @@ from tomqueue.store.attempt_errors import AttemptError
 from tomqueue.store.catalog import Catalog, Filter
 from tomqueue.store.checkpoints import Progress
 from tomqueue.store.editing import Move, Reprioritise, Reschedule
+from tomqueue.store.sealed import Reencrypted
 from tomqueue.store.selection import CANCEL, DELETE, RETRY, Change, change_all, edited, parts_of
 from tomqueue.transport.republisher import DEFAULT_RATE, Republisher
 
@@ -29,16 +31,20 @@ class Jobs:
         events: Events,
         priority_of: Callable[[Priority | str | int], Priority],
         results: Results,
+        shown: Callable[..., Any],
+        reencrypt: Callable[[], Reencrypted],
     ) -> None:
         self._catalog = catalog
         self._republisher = republisher
         self._events = events
         self._priority_of = priority_of
         self._results = results
+        self._shown = shown
+        self._reencrypt = reencrypt
 
     def get(self, job_id: int) -> Job:
         """Return a job; raises JobNotFound."""
-        return self._catalog().get(job_id).bound(self.publish, self._results)
+        return self._bound(self._catalog().get(job_id))
 
     def list(
         self,
@@ -54,7 +60,15 @@ class Jobs:
         """Return jobs in the order of their ids, at most ``limit`` (None: all), beginning after the id ``after``."""
         wanted = None if state is None else State(state)
         which = Filter(state=wanted, queue=queue, name=name, unique_key=unique_key, older_than=older_than)
-        return [job.bound(self.publish, self._results) for job in self._catalog().find(which, limit=limit, after=after)]
+        return [self._bound(job) for job in self._catalog().find(which, limit=limit, after=after)]
+
+    def arguments(self, job_id: int, *, reveal: bool = False) -> Any:
+        """Return a job's arguments as plain JSON values, or a text that says why they are not shown.
+
+        ``reveal`` decrypts, and shows also those of jobs that are not declared here; redacted fields stay so.
+        Raises JobNotFound.
+        """
+        return self._shown(self._catalog().get(job_id), reveal=reveal)
 
     def errors(self, job_id: int) -> Sequence[AttemptError]:
         """Return the errors of a job's attempts, oldest first: the latest 25."""
@@ -85,7 +99,7 @@ class Jobs:
 
         So it does for a failed job whose unique key another one holds by now.
         """
-        return self._catalog().retry(job_id).bound(self.publish, self._results)
+        return self._bound(self._catalog().retry(job_id))
 
     def cancel(self, job_id: int) -> Job:
         """Take a waiting job out of its queue, or stop one that runs; it is kept as failed and can be retried.
@@ -94,10 +108,10 @@ class Jobs:
         about a second JobCancelled is raised in it, it has the grace time to clean up, and it will not run again. If
         it ends by itself before, it has finished. Raises JobNotFound (it finished), JobStateError (it has failed).
         """
-        job = self._catalog().cancel(job_id)
+        job = self._bound(self._catalog().cancel(job_id))
         if job.state is State.FAILED:
             self._events.emit("job.cancelled", job=job)
-        return job.bound(self.publish, self._results)
+        return job
 
     def reprioritise(self, job_id: int, priority: Priority | str | int) -> Job:
         """Give a job that does not run another priority. It counts within a second.
@@ -105,26 +119,33 @@ class Jobs:
         Raises JobNotFound, JobStateError while the job runs, SettingsError for a priority that there is not.
         """
         edit = reprioritised(self._priority_of, priority)
-        return self._catalog().edit(job_id, edit).bound(self.publish, self._results)
+        return self._bound(self._catalog().edit(job_id, edit))
 
     def reschedule(self, job_id: int, *, run_at: datetime | None = None, delay: float | timedelta | None = None) -> Job:
         """Give a waiting job another time, and take away its expiry: ``run_at`` with a zone, or ``delay`` from now.
 
         Raises JobNotFound, JobStateError when the job runs or has failed, SettingsError for a time that cannot be.
         """
-        edit = Reschedule(run_at=run_at, delay=delay)
-        return self._catalog().edit(job_id, edit).bound(self.publish, self._results)
+        return self._bound(self._catalog().edit(job_id, Reschedule(run_at=run_at, delay=delay)))
 
     def move(self, job_id: int, queue: str) -> Job:
         """Put a job that does not run into another queue, which becomes known by it. It counts within a second.
 
         Raises JobNotFound, JobStateError while the job runs, SettingsError for a name that no queue can have.
         """
-        return self._catalog().edit(job_id, Move(queue)).bound(self.publish, self._results)
+        return self._bound(self._catalog().edit(job_id, Move(queue)))
 
     def delete(self, job_id: int) -> None:
         """Delete a job that does not run."""
         self._catalog().delete(job_id)
+
+    def reencrypt(self) -> Reencrypted:
+        """Encrypt every job that does not run, failed ones too, with the first of ``encryption_keys``; in pieces.
+
+        For those under another key, and for those of jobs with ``encrypt=True`` that are not encrypted yet. What was
+        ready is announced anew. Workers may run meanwhile. Raises SettingsError without a key.
+        """
+        return self._reencrypt()
 
     def publish(self, job_id: int) -> None:
         """Send the news of one ready job again. Raises JobStateError, SettingsError without a broker, PublishError."""
@@ -144,6 +165,9 @@ class Jobs:
         piece's size. Raises SettingsError without a broker, and PublishError.
         """
         return self._republisher().republish(queues, older_than=older_than, rate=rate, progress=progress)
+
+    def _bound(self, job: Job) -> Job:
+        return job.bound(self.publish, self._results).shown_by(self._shown)
 
 
 class Selection:

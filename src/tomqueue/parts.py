@@ -114,10 +114,12 @@ class Parts:
         self.publisher.publish([news_of(row) for row in rows])
 
     def supervisor_settings(self) -> Settings:
-        """Return the settings with the database's URL in them, for a process that does not import the application."""
-        if self._engine is None:
-            return self._settings
-        return msgspec.structs.replace(self._settings, database_url=url_of(self._engine))
+        """Return the settings with the database's URL in them, for a process that does not import the application.
+
+        Without the keys, which it does not need.
+        """
+        url = self._settings.database_url if self._engine is None else url_of(self._engine)
+        return msgspec.structs.replace(self._settings, database_url=url, encryption_keys="", encrypt=False)
 
     def bare_store(self) -> SqlStore:
         """Return the database once more, whether or not its tables fit; the caller closes it."""

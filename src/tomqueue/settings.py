@@ -24,6 +24,8 @@ NOT_NEGATIVE = (
     "backoff_cap", "backoff_jitter", "database_timeout", "broker_heartbeat", "flush_seconds",
     "keep_completed",
 )  # fmt: skip
+SECRET = {"database_url", "broker_url", "encryption_keys"}
+"""Passwords are in them: their values are in no repr."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +100,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Most notifications that wait in one process for the broker; beyond it the oldest is dropped."""
     flush_seconds: float = 5.0
     """Longest wait at the end of a process for news that is not yet with the broker."""
+    encryption_keys: str = ""
+    """Keys with commas between them, as ``tomqueue generate-key`` makes them: the first encrypts, all decrypt."""
+    encrypt: bool = False
+    """Encrypt the arguments of every job that does not say otherwise."""
+
+    def __repr__(self) -> str:
+        values = msgspec.structs.asdict(self).items()
+        shown = ", ".join(f"{name}={'***' if value and name in SECRET else repr(value)}" for name, value in values)
+        return f"Settings({shown})"
 
 
 def read_settings(environment: Mapping[str, str] | None = None, **arguments: Any) -> Settings:
@@ -127,6 +138,11 @@ def checked(settings: Settings) -> Settings:
             raise SettingsError(f"{name}={value!r} must match {IDENTIFIER.pattern} (it becomes part of a table name)")
     check_ranges(settings)
     check_broker(settings)
+    if settings.encrypt and not settings.encryption_keys:
+        raise SettingsError(
+            "encrypt=True needs a key: set encryption_keys, or TOMQUEUE_ENCRYPTION_KEYS (make one with `tomqueue "
+            "generate-key`)"
+        )
     if settings.lease < 2 * settings.heartbeat:
         raise SettingsError(
             f"lease={settings.lease} must be at least twice heartbeat={settings.heartbeat}, "

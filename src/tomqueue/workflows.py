@@ -1,6 +1,7 @@
 """``tq.workflows``: look at chains and groups, and cancel them. What the CLI can, Python can."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from tomqueue.job import Job
 from tomqueue.store.catalog import Catalog
@@ -12,8 +13,9 @@ __all__ = ["Workflows"]
 class Workflows:
     """The workflows of one TomQueue. A finished one is kept for eight days."""
 
-    def __init__(self, catalog: Callable[[], Catalog]) -> None:
+    def __init__(self, catalog: Callable[[], Catalog], *, shown: Callable[..., Any]) -> None:
         self._catalog = catalog
+        self._shown = shown
 
     def get(self, workflow_id: int) -> Workflow:
         """Return a workflow with its counts. Raises JobNotFound."""
@@ -25,7 +27,8 @@ class Workflows:
 
     def jobs(self, workflow_id: int, *, limit: int | None = 100, after: int = 0) -> Sequence[Job]:
         """Return a workflow's jobs that wait, run or have failed, in the order of their ids. Raises JobNotFound."""
-        return self._table().jobs(workflow_id, limit=limit, after=after)
+        found = self._table().jobs(workflow_id, limit=limit, after=after)
+        return [job.shown_by(self._shown) for job in found]
 
     def cancel(self, workflow_id: int) -> int:
         """Cancel every job of a workflow that waits or runs, as ``tq.jobs.cancel`` does; return how many.

@@ -9,6 +9,7 @@ import pytest
 from tomqueue.definition import Loaded, Options
 from tomqueue.job import Claimed
 from tomqueue.payload import ReturnCodec
+from tomqueue.redaction import Path
 from tomqueue.settings import Settings
 from tomqueue.worker.finish import Policy
 from tomqueue.worker.policies import Policies, backoff_of
@@ -23,6 +24,7 @@ class Declared:
     name = place = "job"
     is_async = wants_context = False
     result: ReturnCodec | None = None
+    redacted: tuple[Path, ...] = ()
 
     def __init__(self, **options: Any) -> None:
         self.options = Options(**options)

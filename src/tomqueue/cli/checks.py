@@ -12,6 +12,7 @@ from tomqueue.priority import Priority, nearest_rank
 from tomqueue.settings import Settings
 from tomqueue.store.catalog import Catalog
 from tomqueue.store.leases import WorkerRow
+from tomqueue.store.sealed import Sealed
 from tomqueue.times import span
 
 __all__ = ["Bound", "Check", "bounds", "checks"]
@@ -44,7 +45,7 @@ class Bound:
 
 def checks(target: Target, limit: float) -> Iterator[Check]:
     """Look at the database, the tables, the oldest ready job and the workers; stop where nothing more can be seen."""
-    looks = {"database": database, "tables": tables, "waiting": waiting, "workers": workers}
+    looks = {"database": database, "tables": tables, "waiting": waiting, "workers": workers, "keys": keys}
     for name, look in looks.items():
         try:
             ok, text = look(target, limit)
@@ -98,6 +99,18 @@ def unserved_by(alive: Sequence[WorkerRow], catalog: Catalog) -> Counter[str]:
         if not paused.get(queue) and not any(takes(worker, rank) for worker in serving):
             found[f"{Priority.of_rank(rank)} jobs of {queue}" if serving else queue] += count
     return found
+
+
+def keys(target: Target, _limit: float) -> tuple[bool, str]:
+    """See whether jobs are parked that are encrypted with a key which is not here."""
+    here = target.keyring.ids
+    missing = {key: count for key, count in Sealed(target.store).parked_keys().items() if key not in here}
+    if missing:
+        jobs = ", ".join(f"{count:,} with the key {key}" for key, count in sorted(missing.items()))
+        cure = "start a worker with it in encryption_keys (TOMQUEUE_ENCRYPTION_KEYS)"
+        return False, f"parked jobs are encrypted ({jobs}), and that is not here: {cure}"
+    known = f" (here: {', '.join(here)})" if here else ""
+    return True, f"no parked job needs a key that is not here{known}"
 
 
 def bounds(settings: Settings, dialect: str) -> list[Bound]:

@@ -11,6 +11,7 @@ from tomqueue.cli.commands.explain import explain
 from tomqueue.cli.commands.health import check, stats, workers
 from tomqueue.cli.commands.history import history
 from tomqueue.cli.commands.jobs import clear, jobs
+from tomqueue.cli.commands.keys import generate_key
 from tomqueue.cli.commands.limits import limits
 from tomqueue.cli.commands.queues import queues
 from tomqueue.cli.commands.republish import republish
@@ -117,7 +118,7 @@ def command(ctx: click.Context, app: str | None, database_url: str | None, log_l
 
 
 looks = (jobs, history, queues, schedules, workflows, limits, workers, stats, check, doctor, explain)
-for one in (migrate, *run_commands, *looks, republish, clear):
+for one in (migrate, *run_commands, *looks, republish, clear, generate_key):
     command.add_command(one)
 
 

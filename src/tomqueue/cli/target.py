@@ -8,7 +8,9 @@ from pathlib import Path
 from tomqueue.app import TomQueue
 from tomqueue.cli.load import load_app
 from tomqueue.definition import Registry
+from tomqueue.disclosure import Disclosure
 from tomqueue.errors import SettingsError, StoreUnavailable
+from tomqueue.payload import Keyring
 from tomqueue.settings import read_settings
 from tomqueue.store.catalog import Catalog
 from tomqueue.store.leases import Leases
@@ -53,6 +55,16 @@ class Target:
     def registry(self) -> Registry | None:
         """The jobs that the application declares; None where only a database is given."""
         return None if self.app_spec is None else self.tq.registry
+
+    @cached_property
+    def disclosure(self) -> Disclosure:
+        """What may be shown of jobs' arguments."""
+        return Disclosure(self.registry, self.keyring)
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keys of the application, or of the settings; only their ids are ever shown."""
+        return self.tq.keyring
 
     @cached_property
     def bare_store(self) -> SqlStore:

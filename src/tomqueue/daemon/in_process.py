@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
-import msgspec
-
 from tomqueue.daemon.own_lease import OwnLease
 from tomqueue.errors import Interruption, JobCancelled, JobInterrupted, Parked, SettingsError, Verdict
 from tomqueue.events import Events
 from tomqueue.job import Claimed
+from tomqueue.payload import Keyring
+from tomqueue.redaction import plain_arguments
 from tomqueue.settings import check_name
 from tomqueue.worker.attempt import Attempt
 from tomqueue.worker.board import MAX_SLOTS
@@ -65,12 +65,12 @@ class Ran:
         return self.error is not None and not isinstance(self.error, Verdict | JobInterrupted | JobCancelled)
 
 
-def ran(job: Claimed, event: str, error: BaseException | None) -> Ran:
-    """Return what an event says of an attempt that has ended."""
+def ran(job: Claimed, event: str, error: BaseException | None, keyring: Keyring) -> Ran:
+    """Return what an event says of an attempt that has ended; its arguments in plain, for tests."""
     try:
-        arguments = msgspec.json.decode(job.payload)
-    except msgspec.DecodeError:
-        arguments = job.payload
+        arguments = plain_arguments(keyring.open(job.name, job.payload), ())
+    except Parked:
+        arguments = plain_arguments(job.payload, ())
     return Ran(
         id=job.id, name=job.name, queue=job.queue, attempt=job.attempts, arguments=arguments, outcome=ENDS[event],
         error=error,
@@ -142,7 +142,7 @@ def work_off(
 
     def listen(event: str, details: Mapping[str, Any]) -> None:
         if event in ENDS:
-            saw(ran(details["job"], event, details.get("error")))
+            saw(ran(details["job"], event, details.get("error"), tools.keyring))
 
     lease = OwnLease(tools, replace(options, until_idle=True))
     lease.open()

@@ -1,7 +1,7 @@
 """What is declared as a job: its name, its options, and how a call of it becomes a payload and back.
 
-options (what may be said) → schedule (when a periodic job runs) → limit (how many at once)
-→ inspection (what the declaration tells)
+options (what may be said) → encryption (what the settings add) → schedule (when a periodic job runs)
+→ limit (how many at once) → inspection (what the declaration tells)
 → function | classes (the two kinds of jobs)
 → prepared (a call on its way to a row, and back) → registry (which names may run here)
 
@@ -19,6 +19,7 @@ from tomqueue.definition.classes import HOOKS, ClassDefinition, queue_said_by, s
 from tomqueue.definition.consumer import ConsumerDefinition, ConsumerOptions, Consumers, ConsumerTerms
 from tomqueue.definition.delayed import DelayedCall
 from tomqueue.definition.delays import Delayed, Delays
+from tomqueue.definition.encryption import Encryption
 from tomqueue.definition.exchange import checked_exchange
 from tomqueue.definition.function import BoundDefinition, Definition
 from tomqueue.definition.limit import FAIR, Counted, Limit, name_of_key, rate_interval
@@ -49,6 +50,7 @@ __all__ = [
     "Delayed",
     "DelayedCall",
     "Delays",
+    "Encryption",
     "Enqueuer",
     "Group",
     "JobDefinition",

@@ -52,6 +52,8 @@ class AsynchronousOptions(TypedDict, total=False):
     unique_for: float | timedelta | None
     result_ttl: float | timedelta | None
     keep_completed: bool | float | timedelta | None
+    redact: tuple[str, ...]
+    encrypt: bool | None
 
 
 class Delays(Protocol):

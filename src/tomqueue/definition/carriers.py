@@ -8,7 +8,8 @@ import msgspec
 
 from tomqueue.definition.classes import FIELDS_DECLARED
 from tomqueue.errors import DefinitionError
-from tomqueue.payload import InstanceCodec
+from tomqueue.payload import InstanceCodec, Secrecy, field_names
+from tomqueue.redaction import Path
 
 __all__ = ["Bound", "Carrier", "Fields", "References"]
 
@@ -38,6 +39,9 @@ class Carrier(Protocol):
     def bound(self, text: str, function: FunctionType, *, wants_context: bool) -> Bound:
         """Return ``function`` with the object of a row; raises UnreadableArguments."""
 
+    def redacted(self, names: tuple[str, ...]) -> tuple[Path, ...]:
+        """Return where the fields with these names are in the JSON of an object; raises DefinitionError."""
+
 
 References = Callable[[type, str, Any], Carrier | None]
 """From a class, its name and what opens its sessions to a carrier by reference; None: its objects are values."""
@@ -55,6 +59,8 @@ class Fields:
                 "its fields), or map it by SQLAlchemy (it travels as its primary key)"
             )
         self._codec: InstanceCodec[Any] = InstanceCodec.of_class(target_class, name)
+        self._class = target_class
+        self._name = name
 
     def encode(self, instance: object) -> str:
         """Return the fields as JSON; raises ArgumentsError."""
@@ -70,3 +76,8 @@ class Fields:
     def bound(self, text: str, function: FunctionType, *, wants_context: bool) -> Bound:
         """Return the method of the instance; raises UnreadableArguments."""
         return Bound(MethodType(function, self._codec.decode(text)), wants_context)
+
+    def redacted(self, names: tuple[str, ...]) -> tuple[Path, ...]:
+        """Return where the fields are; raises DefinitionError for a name that leads nowhere."""
+        fields = tuple(name for name in names if name.partition(".")[0] in field_names(self._class))
+        return InstanceCodec.of_class(self._class, self._name, Secrecy(fields)).redacted

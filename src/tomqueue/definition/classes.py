@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -15,6 +16,7 @@ from tomqueue.definition.schedule import check_needs_nothing, schedule_of
 from tomqueue.definition.uniqueness import check_declared, is_plain, unique_of
 from tomqueue.errors import ArgumentsError, DefinitionError, EnqueueError
 from tomqueue.payload import InstanceCodec, field_names
+from tomqueue.redaction import Path
 
 __all__ = ["HOOKS", "ClassDefinition", "queue_said_by", "said"]
 
@@ -49,7 +51,7 @@ class ClassDefinition(Generic[T]):
         self.place = place_of(job_class)
         self.options = options
         options.check(self.name)
-        self.job_class = with_fields(self.name, job_class)
+        self.job_class = with_fields(self.name, job_class, options.redact)
         self._work = work_of(self.name, job_class)
         work = getattr(job_class, self._work)
         self.is_async = colour_of(self.name, work, options)
@@ -57,7 +59,7 @@ class ClassDefinition(Generic[T]):
         self.wants_context = wants_context(work, context_type, skip_self=True)
         check_work(self.name, work, given=2 if self.wants_context else 1)
         check_hooks(self.name, job_class)
-        self._codec = InstanceCodec.of_class(job_class, self.name)
+        self._codec = InstanceCodec.of_class(job_class, self.name, options.secrecy)
         check_declared(self.name, options, [ITSELF])
         self.limiting = limiting_of(self.name, options, inspect.signature(self.job_class).parameters)
         self.schedule = schedule_of(self.name, options)
@@ -66,6 +68,11 @@ class ClassDefinition(Generic[T]):
 
     def __repr__(self) -> str:
         return f"<job {self.name}>"
+
+    @property
+    def redacted(self) -> tuple[Path, ...]:
+        """What of a payload is not to be shown."""
+        return self._codec.redacted
 
     def prepare(self, instance: T, overrides: Overrides = NO_OVERRIDES) -> Prepared:
         """Check the fields of ``instance`` and return what ``enqueue_many`` takes; raises ArgumentsError."""
@@ -100,9 +107,16 @@ def values_of(instance: object) -> dict[str, Any]:
     return {name: getattr(instance, name) for name in field_names(type(instance))}
 
 
-def with_fields(job_name: str, job_class: type[T]) -> type[T]:
-    """Return ``job_class``, made a dataclass if it is plain; no field may have the name of a hook."""
+def with_fields(job_name: str, job_class: type[T], redact: Sequence[str] = ()) -> type[T]:
+    """Return ``job_class``, made a dataclass if it is plain; no field may have the name of a hook.
+
+    What is redacted is not in the ``repr`` of one that is made here; others stay as they are.
+    """
     if not issubclass(job_class, msgspec.Struct) and FIELDS_DECLARED.isdisjoint(vars(job_class)):
+        for name in set(inspect.get_annotations(job_class)) & {name.partition(".")[0] for name in redact}:
+            given = vars(job_class).get(name, dataclasses.MISSING)
+            if not isinstance(given, dataclasses.Field):
+                setattr(job_class, name, dataclasses.field(default=given, repr=False))
         job_class = dataclasses.dataclass(job_class)
     for field in field_names(job_class):
         if field in RESERVED:

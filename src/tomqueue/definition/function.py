@@ -15,6 +15,7 @@ from tomqueue.definition.uniqueness import check_declared, check_rule, is_plain,
 from tomqueue.errors import EnqueueError
 from tomqueue.job import Job, Unique
 from tomqueue.payload import ArgumentsCodec
+from tomqueue.redaction import Path
 
 __all__ = ["BoundDefinition", "Definition"]
 
@@ -54,13 +55,19 @@ class Definition(Generic[CallP, P, R]):
             check_needs_nothing(self.name, function, given=int(self.wants_context))
         self._function = function
         self._enqueuer = enqueuer
-        self._codec = ArgumentsCodec.of_function(function, self.name, skip=int(self.wants_context))
+        skip = int(self.wants_context)
+        self._codec = ArgumentsCodec.of_function(function, self.name, skip=skip, secrecy=options.secrecy)
         check_declared(self.name, options, self._codec.parameters)
-        self._signature = signature_of(function, skip=int(self.wants_context))
+        self._signature = signature_of(function, skip=skip)
         self.limiting = limiting_of(self.name, options, self._signature.parameters)
 
     def __repr__(self) -> str:
         return f"<job {self.name}>"
+
+    @property
+    def redacted(self) -> tuple[Path, ...]:
+        """What of a payload is not to be shown."""
+        return self._codec.redacted
 
     def __call__(self, *args: CallP.args, **kwargs: CallP.kwargs) -> R:
         """Run the function here and now; nothing is enqueued."""

@@ -1,5 +1,6 @@
 """Methods that are called later: what a class has under a name, and that as a job."""
 
+import inspect
 from dataclasses import dataclass, replace
 from enum import Enum
 from types import FunctionType, MethodType
@@ -15,7 +16,8 @@ from tomqueue.definition.options import Options, Overrides, checked_name
 from tomqueue.definition.prepared import Loaded, Prepared
 from tomqueue.definition.uniqueness import check_declared, is_plain, unique_of
 from tomqueue.errors import DefinitionError, EnqueueError, JobTargetGone, UnreadableArguments
-from tomqueue.payload import ArgumentsCodec, digest_of
+from tomqueue.payload import ArgumentsCodec, check_names, digest_of, field_names, vague
+from tomqueue.redaction import Path
 
 __all__ = ["Found", "Kind", "MethodDefinition", "Owner", "found_in"]
 
@@ -49,6 +51,9 @@ class Owner(Protocol):
     def carrier(self) -> Carrier:
         """How an instance travels."""
 
+    def kept_from_view(self, method: str, options: Options) -> Options:
+        """Return a method's options with what the class says of redaction and encryption; raises DefinitionError."""
+
 
 class Stored(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """The payload of a method's call."""
@@ -66,7 +71,7 @@ class MethodDefinition:
         self.kind = found.kind
         options = Options() if found.declared is None else found.declared.options
         options.check(self.name)
-        self.options = gone_is_final(options)
+        self.options = gone_is_final(owner.kept_from_view(self.name, options))
         if self.options.atomic and owner.sessions is not None:
             raise DefinitionError(
                 f"{self.name}: atomic=True loads the object by the job's own session, and @tq.target(session=…) "
@@ -77,7 +82,13 @@ class MethodDefinition:
         owned = found.kind is not Kind.STATIC
         self.wants_context = wants_context(found.function, context_type, skip_self=owned)
         skip = int(owned) + int(self.wants_context)
-        self._codec = ArgumentsCodec.of_function(found.function, self.name, skip=skip)
+        names = list(inspect.signature(found.function).parameters)[skip:]
+        of_arguments = tuple(name for name in self.options.redact if name.partition(".")[0] in names)
+        if found.kind is Kind.INSTANCE:
+            names.extend(field_names(owner.target_class))
+        check_names(self.name, () if found.declared is None else found.declared.options.redact, names)
+        secrecy = self.options.secrecy._replace(redact=of_arguments)
+        self._codec = ArgumentsCodec.of_function(found.function, self.name, skip=skip, secrecy=secrecy)
         first = [] if found.kind is Kind.STATIC else [ITSELF]
         check_declared(self.name, self.options, [*first, *self._codec.parameters])
         self._owner = owner
@@ -86,6 +97,15 @@ class MethodDefinition:
 
     def __repr__(self) -> str:
         return f"<job {self.name}>"
+
+    @property
+    def redacted(self) -> tuple[Path, ...]:
+        """What of a payload is not to be shown: of the arguments, and of the fields of the object."""
+        paths = [("arguments", *path) for path in self._codec.redacted]
+        if self.kind is Kind.INSTANCE:
+            carried = self._owner.carrier.redacted(self.options.redact)
+            paths.extend(("target", *path) for path in carried)
+        return tuple(paths)
 
     def terms(self, receiver: object, given: Overrides) -> Overrides:
         """Return the terms of one call: those given, else what the declaration says of ``receiver``."""
@@ -133,6 +153,10 @@ class MethodDefinition:
             bound = self._bound(stored)
         except (DefinitionError, EnqueueError) as error:  # the class is another than it was at the enqueue
             raise UnreadableArguments(str(error)) from error
+        except UnreadableArguments:
+            if self.options.secrecy.discreet:
+                raise vague(self.name) from None
+            raise
         return Loaded(call=bound.call, args=args, kwargs=kwargs, wants_context=bound.wants_context)
 
     def _bound(self, stored: Stored) -> Bound:

@@ -7,6 +7,7 @@ from typing import Any, TypedDict
 
 from tomqueue.definition.uniqueness import Rule, unique_problem, until_problem
 from tomqueue.errors import DefinitionError, EnqueueError, SettingsError, TomQueueError
+from tomqueue.payload import Secrecy
 from tomqueue.priority import Priority
 from tomqueue.settings import check_name
 
@@ -79,6 +80,15 @@ class Options:
     """How long what it returned can be asked for; None: its result is not kept."""
     keep_completed: bool | float | timedelta | None = None
     """How long its history is kept once it has succeeded: True is for good; None as the settings say."""
+    redact: tuple[str, ...] = ()
+    """Arguments or fields that are never shown; ``user.email`` is a field of an argument."""
+    encrypt: bool | None = None
+    """Whether the database keeps the arguments encrypted; needs ``encryption_keys``."""
+
+    @property
+    def secrecy(self) -> Secrecy:
+        """What is not to be shown of the arguments."""
+        return Secrecy(tuple(self.redact), discreet=bool(self.redact or self.encrypt))
 
     def check(self, job_name: str) -> None:
         """Raise DefinitionError that names the job and the first option that cannot work."""
@@ -95,6 +105,8 @@ class Options:
             **unique_problems(self),
             "result_ttl": number_problem(self.result_ttl, least=MILLISECOND),
             "keep_completed": keeping_problem(self.keep_completed),
+            "redact": names_problem(self.redact),
+            "encrypt": flag_problem(self.encrypt),
         }
         for option, problem in limits.items():
             if problem:
@@ -131,6 +143,8 @@ class JobOptions(TypedDict, total=False):
     fair_key: Callable[..., Any] | None
     result_ttl: float | timedelta | None
     keep_completed: bool | float | timedelta | None
+    redact: tuple[str, ...]
+    encrypt: bool | None
 
 
 class CallersOptions(TypedDict, total=False):
@@ -269,6 +283,13 @@ def priority_problem(value: object) -> str:
 def flag_problem(value: object) -> str:
     """Say why ``value`` is neither yes nor no; empty if it is, or is None."""
     return "" if value is None or isinstance(value, bool) else "must be True or False"
+
+
+def names_problem(value: object) -> str:
+    """Say why ``value`` is no tuple of names; empty if it is."""
+    if isinstance(value, tuple) and all(isinstance(name, str) and all(name.split(".")) for name in value):
+        return ""
+    return "must be a tuple of names, such as ('password', 'user.email')"
 
 
 def keeping_problem(value: object) -> str:

@@ -9,6 +9,7 @@ from tomqueue.definition.options import Options, Overrides
 from tomqueue.definition.schedule import Schedule, Tick
 from tomqueue.job import Job, Unique
 from tomqueue.payload import ReturnCodec
+from tomqueue.redaction import Path
 
 __all__ = ["NO_OVERRIDES", "Enqueuer", "JobDefinition", "Loaded", "NamedDefinition", "Prepared"]
 
@@ -22,11 +23,11 @@ class Loaded:
     ``target`` is the instance whose hooks count; a function has none.
     """
 
-    call: Callable[..., Any]
-    args: list[Any] = field(default_factory=list)
-    kwargs: dict[str, Any] = field(default_factory=dict)
+    call: Callable[..., Any] = field(repr=False)
+    args: list[Any] = field(default_factory=list, repr=False)
+    kwargs: dict[str, Any] = field(default_factory=dict, repr=False)
     wants_context: bool
-    target: object | None = None
+    target: object | None = field(default=None, repr=False)
 
     def run(self, context: object) -> Any:
         """Call the job, with ``context`` first if it wants it; an async job returns its coroutine."""
@@ -46,6 +47,10 @@ class JobDefinition(Protocol):
     """How what it returns is kept as a result; None where it is not."""
     place: str
     """Where it is declared, for messages: module and qualified name."""
+
+    @property
+    def redacted(self) -> tuple[Path, ...]:
+        """What of a payload is not to be shown; asked only where ``options.redact`` names something."""
 
     def load(self, payload: str) -> Loaded:
         """Return the job of a stored payload; raises UnreadableArguments."""
@@ -74,7 +79,7 @@ class Prepared:
     definition: JobDefinition
     payload: str = field(repr=False)
     overrides: Overrides = NO_OVERRIDES
-    instance: object | None = None
+    instance: object | None = field(default=None, repr=False)
     tick: Tick | None = None
     unique: Unique | None = None
     counted: Counted | None = None

@@ -109,6 +109,16 @@ class Registry:
             cure = job if target_class in self._by_class else "put @tq.target above the class"
             raise DefinitionError(f"{place} is not declared as a target of delayed calls: {cure}") from None
 
+    def encrypted(self) -> list[str]:
+        """Return the names of the jobs whose arguments are encrypted, sorted."""
+        return [name for name in self.names() if self._encrypts(name)]
+
+    def _encrypts(self, name: str) -> bool:
+        try:
+            return bool(self.find(name).options.encrypt)
+        except UnknownJob:  # a method that cannot be called later
+            return False
+
     def names(self) -> list[str]:
         """Return the names of all jobs, sorted; of a target all that its methods could have."""
         methods = (f"{target.name}.{method}" for target in self._targets.values() for method in target.method_names())

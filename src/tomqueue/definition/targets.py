@@ -1,26 +1,42 @@
 """Classes whose methods may be called later: ``@tq.target`` above the class."""
 
+import inspect
+from collections.abc import Iterator
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
 from tomqueue.definition.asynchronous import Asynchronous
 from tomqueue.definition.carriers import Carrier, Fields, References
+from tomqueue.definition.encryption import NO_ENCRYPTION, Encryption
 from tomqueue.definition.inspection import name_of, place_of
 from tomqueue.definition.methods import MethodDefinition, found_in
+from tomqueue.definition.options import Options
 from tomqueue.errors import DefinitionError, UnknownMethod
+from tomqueue.payload import check_names, field_names
 
 __all__ = ["Target"]
+
+NO_OPTIONS = Options()
 
 
 class Target:
     """A class whose public methods may be called later.
 
     ``references`` says whether its objects are kept elsewhere, ``sessions`` opens the session that loads them;
-    None is one of the jobs' database. Raises DefinitionError.
+    None is one of the jobs' database. Of ``options`` those count that say what is not shown. Raises DefinitionError.
     """
 
     def __init__(
-        self, target_class: type, *, name: str | None, references: References, sessions: Any, context_type: type
+        self,
+        target_class: type,
+        *,
+        name: str | None,
+        references: References,
+        sessions: Any,
+        context_type: type,
+        options: Options = NO_OPTIONS,
+        encryption: Encryption = NO_ENCRYPTION,
     ) -> None:
         if not isinstance(target_class, type):
             raise DefinitionError(f"@tq.target stands above a class, not above {target_class!r}")
@@ -28,6 +44,9 @@ class Target:
         self.place = place_of(target_class)
         self.target_class = target_class
         self.sessions = sessions
+        options.check(self.name)
+        self._options = encryption.applied(options)
+        self._encryption = encryption
         self._references = references
         self._context_type = context_type
         self._methods: dict[str, MethodDefinition] = {}
@@ -39,6 +58,8 @@ class Target:
                 )
             if isinstance(value, Asynchronous):
                 self.method(attribute)
+        check_names(self.name, options.redact, [*field_names(target_class), *self._parameters()])
+        encryption.check(self.name, self._options)
 
     def __repr__(self) -> str:
         return f"<target {self.name}>"
@@ -50,6 +71,19 @@ class Target:
             reference = self._references(self.target_class, self.name, self.sessions)
             self._carrier = reference or Fields(self.target_class, self.name)
         return self._carrier
+
+    def kept_from_view(self, method: str, options: Options) -> Options:
+        """Return a method's options with what the class says of redaction and encryption; raises DefinitionError."""
+        encrypt = self._options.encrypt if options.encrypt is None else options.encrypt
+        merged = replace(options, redact=(*self._options.redact, *options.redact), encrypt=encrypt)
+        self._encryption.check(method, merged)
+        return merged
+
+    def _parameters(self) -> Iterator[str]:
+        """Yield the names of all parameters of the methods: what the class redacts may be any of them."""
+        for name in self.method_names():
+            found = found_in(self.target_class, name)
+            yield from () if found is None else inspect.signature(found.function).parameters
 
     def method_names(self) -> list[str]:
         """Return the names of the methods that may be called later, sorted."""

@@ -8,6 +8,8 @@ from typing import Any
 from tomqueue.enqueue.request import Draft, Request
 from tomqueue.errors import PayloadTooLarge
 from tomqueue.job import Job, NewJob, State
+from tomqueue.payload import Keyring
+from tomqueue.redaction import marked
 from tomqueue.store.base import Inserted
 from tomqueue.store.sql import SqlStore
 from tomqueue.store.workflows import WorkflowTable
@@ -16,10 +18,14 @@ __all__ = ["Persist"]
 
 
 class Persist:
-    """Turns drafts into rows; a draft larger than ``max_payload_bytes`` stops the call before anything is written."""
+    """Turns drafts into rows; a draft larger than ``max_payload_bytes`` stops the call before anything is written.
 
-    def __init__(self, store: Callable[[], SqlStore], max_payload_bytes: int) -> None:
+    What is to be encrypted is from here on. What is to be redacted is written into ``meta``.
+    """
+
+    def __init__(self, store: Callable[[], SqlStore], keyring: Keyring, max_payload_bytes: int) -> None:
         self._store = store
+        self._keyring = keyring
         self._most = max_payload_bytes
 
     def __call__(self, request: Request, proceed: Callable[[Request], None]) -> None:
@@ -57,20 +63,28 @@ class Persist:
                 f"{draft.definition.name}: the arguments are {size:,} bytes of JSON and the setting "
                 f"max_payload_bytes allows {self._most:,}: store them elsewhere and pass their key"
             )
+        name, options = draft.definition.name, draft.definition.options
         return NewJob(
-            name=draft.definition.name,
+            name=name,
             queue=draft.queue,
             priority=draft.priority.rank,
-            payload=draft.payload,
+            payload=self._keyring.seal(name, draft.payload) if options.encrypt else draft.payload,
             max_attempts=draft.max_attempts,
             run_at=draft.run_at,
             delay=draft.delay,
             expires_at=expiry(draft),
-            meta=draft.meta if draft.tick is None else draft.tick.within(draft.meta),
+            meta=draft.meta if draft.tick is None and not options.redact else meta_of(draft),
             unique=draft.unique,
             ties=ties_of(draft),
             held=draft.counted is not None,
         )
+
+
+def meta_of(draft: Draft) -> str | None:
+    """Return what a layer wrote about the job, with its tick and what is to be redacted. Raises EnqueueError."""
+    meta = draft.meta if draft.tick is None else draft.tick.within(draft.meta)
+    definition = draft.definition
+    return marked(meta, definition.redacted, definition.name) if definition.options.redact else meta
 
 
 def ties_of(draft: Draft) -> Mapping[str, Any]:

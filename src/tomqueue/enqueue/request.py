@@ -28,7 +28,7 @@ class Draft:
     expires: float | None = None
     """Seconds after it is due until it is too late to start."""
     meta: str | None = None
-    instance: object | None = None
+    instance: object | None = field(default=None, repr=False)
     """The object itself when the job is a class."""
     unique: Unique | None = None
     """The key that the job is to hold."""

@@ -6,6 +6,8 @@ from typing import Any, Generic, TypeVar, get_type_hints
 
 from tomqueue.errors import ArgumentsError, DefinitionError, UnreadableArguments
 from tomqueue.payload.layout import UNSET, Layout, is_required
+from tomqueue.payload.secrecy import OPEN, Secrecy, vague
+from tomqueue.redaction import Path
 
 __all__ = ["ArgumentsCodec", "InstanceCodec", "function_hints"]
 
@@ -30,15 +32,22 @@ class ArgumentsCodec:
         self._is_plain = self._least == len(self.parameters)
 
     @classmethod
-    def of_function(cls, function: Callable[..., Any], job_name: str, *, skip: int) -> "ArgumentsCodec":
+    def of_function(
+        cls, function: Callable[..., Any], job_name: str, *, skip: int, secrecy: Secrecy = OPEN
+    ) -> "ArgumentsCodec":
         """Return the codec of ``function``, less its first ``skip`` parameters (self, the JobContext).
 
-        Raises DefinitionError for a parameter whose type cannot travel as JSON.
+        Raises DefinitionError for a parameter whose type cannot travel as JSON, or a name to redact that is none.
         """
         signature = inspect.signature(function)
         parameters = list(signature.parameters.values())[skip:]
         signature = signature.replace(parameters=parameters)
-        return cls(signature, Layout(job_name, parameters, lambda: function_hints(function, parameters)))
+        return cls(signature, Layout(job_name, parameters, lambda: function_hints(function, parameters), secrecy))
+
+    @property
+    def redacted(self) -> tuple[Path, ...]:
+        """What of a payload is not to be shown."""
+        return self._layout.coder.redacted
 
     def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """Return the JSON text of a call's arguments; raises ArgumentsError if it could not be read again."""
@@ -100,8 +109,11 @@ class InstanceCodec(Generic[T]):
         self._layout = layout
 
     @classmethod
-    def of_class(cls, job_class: type[T], job_name: str) -> "InstanceCodec[T]":
-        """Return the codec of ``job_class``; raises DefinitionError for a field that cannot be stored."""
+    def of_class(cls, job_class: type[T], job_name: str, secrecy: Secrecy = OPEN) -> "InstanceCodec[T]":
+        """Return the codec of ``job_class``; raises DefinitionError for a field that cannot be stored.
+
+        Also for a name to redact that is no field.
+        """
         parameters = list(inspect.signature(job_class).parameters.values())
         for parameter in parameters:
             if parameter.kind not in {parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY}:
@@ -109,8 +121,13 @@ class InstanceCodec(Generic[T]):
                     f"{job_name}: parameter {parameter} of __init__ cannot be stored: make it one "
                     "that is passed by keyword and kept as an attribute"
                 )
-        layout = Layout(job_name, parameters, lambda: get_type_hints(job_class, include_extras=True))
+        layout = Layout(job_name, parameters, lambda: get_type_hints(job_class, include_extras=True), secrecy)
         return cls(job_class, layout)
+
+    @property
+    def redacted(self) -> tuple[Path, ...]:
+        """What of a payload is not to be shown."""
+        return self._layout.coder.redacted
 
     def encode(self, instance: T) -> str:
         """Return the JSON text of the fields; raises ArgumentsError if it cannot be made or read again."""
@@ -131,4 +148,6 @@ class InstanceCodec(Generic[T]):
         try:
             return self._class(**values)
         except (TypeError, ValueError) as error:
-            raise UnreadableArguments(f"{self._layout.job_name}: {error}") from error
+            if not self._layout.discreet:
+                raise UnreadableArguments(f"{self._layout.job_name}: {error}") from error
+        raise vague(self._layout.job_name)

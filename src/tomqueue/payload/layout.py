@@ -10,7 +10,9 @@ import msgspec
 
 from tomqueue.errors import ArgumentsError, DefinitionError, UnreadableArguments
 from tomqueue.payload.fidelity import NOT_FINITE, PLAIN, change_of, not_finite
-from tomqueue.payload.text import ENCODER, SORTED, digest_of, encoding_error, from_json, located
+from tomqueue.payload.secrecy import OPEN, Secrecy, check_names, paths_of
+from tomqueue.payload.text import ENCODER, SORTED, digest_of, encoding_error, from_json, located, place_of
+from tomqueue.redaction import Path
 
 __all__ = ["UNSET", "Layout", "is_required"]
 
@@ -18,10 +20,11 @@ UNSET = msgspec.UNSET
 
 
 class Coder(NamedTuple):
-    """What encodes and decodes one payload: a Struct made for it, and its decoder."""
+    """What encodes and decodes one payload: a Struct made for it, its decoder, and the paths that are redacted."""
 
     record: Callable[..., msgspec.Struct]
     decoder: msgspec.json.Decoder[msgspec.Struct]
+    redacted: tuple[Path, ...]
 
 
 class Layout:
@@ -31,10 +34,17 @@ class Layout:
     """
 
     def __init__(
-        self, job_name: str, parameters: Sequence[inspect.Parameter], hints: Callable[[], dict[str, Any]]
+        self,
+        job_name: str,
+        parameters: Sequence[inspect.Parameter],
+        hints: Callable[[], dict[str, Any]],
+        secrecy: Secrecy = OPEN,
     ) -> None:
         self.job_name = job_name
         self.names = tuple(parameter.name for parameter in parameters)
+        self.discreet = secrecy.discreet
+        self._redact = secrecy.redact
+        check_names(job_name, secrecy.redact, self.names)
         self._parameters = parameters
         self._required = tuple(index for index, parameter in enumerate(parameters) if is_required(parameter))
         self._hints = hints
@@ -61,16 +71,17 @@ class Layout:
         fields = [(f"field{index}", kind, UNSET) for index, kind in enumerate(types)]
         rename = {f"field{index}": name for index, name in enumerate(self.names)}
         record = msgspec.defstruct("Arguments", fields, rename=rename, forbid_unknown_fields=True)
-        return Coder(record, msgspec.json.Decoder(record, dec_hook=from_json))
+        redacted = paths_of(self.job_name, self._redact, dict(zip(self.names, types, strict=True)))
+        return Coder(record, msgspec.json.Decoder(record, dec_hook=from_json), redacted)
 
     def dump(self, values: Sequence[Any]) -> str:
         """Return the JSON text of ``values`` (too few, or UNSET: left out), after reading it again."""
-        record, decoder = self.coder
+        record, decoder, _ = self.coder
         try:
             encoded = ENCODER.encode(record(*values))
             found = msgspec.structs.astuple(decoder.decode(encoded))
         except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
-            raise ArgumentsError(self._refusal(values, error)) from error
+            raise ArgumentsError(self._refusal(values, error)) from self._cause(error)
         for index, value in enumerate(values):
             kind, back = type(value), found[index]
             if (kind not in PLAIN or type(back) is not kind) and (change := change_of(value, back)):
@@ -86,7 +97,7 @@ class Layout:
         try:
             values = msgspec.structs.astuple(self.coder.decoder.decode(payload))
         except (ValueError, RecursionError, msgspec.MsgspecError) as error:
-            raise UnreadableArguments(f"{self.job_name}: {located(error)}") from error
+            raise UnreadableArguments(f"{self.job_name}: {self._told(error)}") from self._cause(error)
         for index in self._required:
             if values[index] is UNSET:
                 raise UnreadableArguments(f"{self.job_name}: argument '{self.names[index]}' is missing")
@@ -97,9 +108,20 @@ class Layout:
         for name, value in zip(self.names, values, strict=False):
             if value is UNSET:
                 continue
-            if reason := encoding_error(value) or (NOT_FINITE if not_finite(value) else ""):
+            reason = encoding_error(value) or (NOT_FINITE if not_finite(value) else "")
+            if reason and self.discreet:
+                return f"{self.job_name}: argument '{name}' cannot be written as JSON"
+            if reason:
                 return f"{self.job_name}: argument '{name}': {reason}"
-        return f"{self.job_name}: {located(error)}"
+        return f"{self.job_name}: {self._told(error)}"
+
+    def _told(self, error: Exception) -> str:
+        """Return what an error says and where; of a discreet job only where, for it may quote a value."""
+        return f"{place_of(error)} cannot be read as declared" if self.discreet else located(error)
+
+    def _cause(self, error: Exception) -> Exception | None:
+        """Return what an error is raised from; of a discreet job nothing, for a traceback shows it."""
+        return None if self.discreet else error
 
 
 def is_required(parameter: inspect.Parameter) -> bool:

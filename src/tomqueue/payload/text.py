@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["ENCODER", "SORTED", "digest_of", "encoding_error", "from_json", "located"]
+__all__ = ["ENCODER", "SORTED", "digest_of", "encoding_error", "from_json", "located", "place_of"]
 
 WHERE = re.compile(r"(?P<what>.*) - at `(?P<key>key` in `)?\$\.(?P<name>\w+)(?P<rest>.*)`", re.DOTALL)
 
@@ -61,3 +61,9 @@ def located(error: Exception) -> str:
         return str(error)
     key = "a key: " if found["key"] else ""
     return f"argument '{found['name']}{found['rest']}': {key}{found['what']}"
+
+
+def place_of(error: Exception) -> str:
+    """Return which argument an error of msgspec's is about, without what it says: that may quote a value."""
+    found = WHERE.fullmatch(str(error))
+    return "the arguments" if found is None else f"argument '{found['name']}{found['rest']}'"

@@ -1,22 +1,28 @@
 """The jobs that succeeded, where that is kept: an audit trail, and when its rows go."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
-import msgspec
 from sqlalchemy import Row, func, select
 
 from tomqueue.errors import JobNotFound
 from tomqueue.priority import Priority
+from tomqueue.redaction import marks_of, plain_arguments
 from tomqueue.store.sql import SqlStore
 
 __all__ = ["Completed", "HistoryTable"]
 
 
+class Shown:
+    """What a job of the history that was read by ``tq.history`` knows; no field of it."""
+
+    __slots__ = ("_shown",)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Completed:
+class Completed(Shown):
     """A job that succeeded. ``worker`` is the name of the process that ran it; times are aware and in UTC."""
 
     id: int
@@ -35,11 +41,17 @@ class Completed:
 
     @property
     def arguments(self) -> Any:
-        """The stored arguments as plain JSON values; the text itself when it is not JSON."""
-        try:
-            return msgspec.json.decode(self.payload)
-        except (msgspec.DecodeError, RecursionError):
-            return self.payload
+        """The stored arguments as plain JSON values, as they may be shown; the text itself when it is not JSON.
+
+        Redacted fields are ``"[redacted]"``, and encrypted arguments are ``"[encrypted]"``.
+        """
+        shown = getattr(self, "_shown", None)
+        return plain_arguments(self.payload, marks_of(self.meta)) if shown is None else shown(self)
+
+    def shown_by(self, shown: Callable[["Completed"], Any]) -> Self:
+        """Let ``shown`` say what the arguments of this job are; return it."""
+        object.__setattr__(self, "_shown", shown)
+        return self
 
 
 class HistoryTable:

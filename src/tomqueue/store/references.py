@@ -13,6 +13,7 @@ from sqlalchemy.orm import InstanceState, Mapper, Session, SessionTransaction
 from tomqueue.definition.carriers import Bound
 from tomqueue.errors import EnqueueError, JobTargetGone, Snooze
 from tomqueue.payload import Layout
+from tomqueue.redaction import Path
 from tomqueue.store.atomic import current_transaction
 from tomqueue.store.sql import SqlStore
 
@@ -82,6 +83,10 @@ class Reference:
         """Return a call that loads the object; raises UnreadableArguments for a key of another kind."""
         key = self._layout.load(text)
         return Bound(partial(self._call, key, function, wants_context), wants_context=True)
+
+    def redacted(self, names: tuple[str, ...]) -> tuple[Path, ...]:
+        """Return where the fields are: in the row only those of the key."""
+        return tuple((name,) for name in names if name in self._layout.names)
 
     def _call(
         self, key: tuple[Any, ...], function: FunctionType, wants_context: bool, context: Any, *args: Any, **kwargs: Any

@@ -11,6 +11,7 @@ from tomqueue.daemon.in_process import Ran
 from tomqueue.errors import TomQueueError
 from tomqueue.job import Job, State
 from tomqueue.priority import Priority
+from tomqueue.redaction import plain_arguments
 from tomqueue.testing.assertions import listing, wanted
 from tomqueue.testing.crashing import Crash
 from tomqueue.testing.lost_news import LostNews
@@ -203,7 +204,11 @@ class Kit(ABC):
         return self.tq.tools().store.now()
 
     def _waiting(self) -> list[Job]:
-        return [job for job in self._jobs() if job.state in WAITING]
+        return [job.shown_by(self._all_of) for job in self._jobs() if job.state in WAITING]
+
+    def _all_of(self, job: Job) -> Any:
+        """Return arguments decrypted and with what is redacted elsewhere: a test may see everything."""
+        return plain_arguments(self.tq.keyring.open(job.name, job.payload), ())
 
     def _end_of(self, until: datetime | timedelta | float) -> datetime:
         if not isinstance(until, datetime):

@@ -113,6 +113,7 @@ class Rows:
     def __init__(self, tools: Tools, connection: Connection, saw: Callable[[Ran], None]) -> None:
         self._rehearsal = Rehearsal(tools.store)
         self._events = tools.events
+        self._keyring = tools.keyring
         self._connection = connection
         self._saw = saw
         self._worker = secrets.randbits(62)
@@ -138,7 +139,7 @@ class Rows:
     def committed(self, ended: Ended) -> None:
         """Tell how a job ended."""
         if ended.event is not None:
-            self._saw(ran(ended.job, ended.event, ended.error))
+            self._saw(ran(ended.job, ended.event, ended.error, self._keyring))
             details: dict[str, Any] = {} if ended.error is None else {"error": ended.error}
             self._events.emit(ended.event, job=ended.job, **details)
 
@@ -176,7 +177,7 @@ def stack_of(
     """Return the worker's stack over those rows; what is no job's error is raised."""
     policies = Policies(tools.settings, keep_place=True)
     checkpoints = Checkpoints(tools, connection)
-    loading = Loading(tools.registry, policies, tools.store, tools.logger, checkpoints)
+    loading = Loading(tools.registry, policies, tools.store, tools.logger, checkpoints, keyring=tools.keyring)
 
     def load(attempt: Attempt) -> None:
         loading(attempt)

@@ -28,7 +28,7 @@ def run_inline(tools: Tools, name: str, queue: str, priority: Priority, payload:
     )  # fmt: skip
     policies = Policies(tools.settings, keep_place=True)
     checkpoints = InMemory(tools.settings.max_checkpoint_bytes)
-    Loading(tools.registry, policies, tools.store, tools.logger, checkpoints)(attempt)
+    Loading(tools.registry, policies, tools.store, tools.logger, checkpoints, keyring=tools.keyring)(attempt)
     loop = LoopThread()
     try:
         Invoke(tools.events, loop, tools.reporting.report, most_bytes=tools.settings.max_payload_bytes)(attempt)

@@ -9,6 +9,7 @@ from typing import Any
 from tomqueue.definition import Consumers, Prepared, Registry
 from tomqueue.events import Events
 from tomqueue.job import Job
+from tomqueue.payload import Keyring
 from tomqueue.reporting import Reporting
 from tomqueue.settings import Settings
 from tomqueue.stack import Insertions
@@ -35,6 +36,7 @@ class Tools:
     transport: Transport
     publisher: Publisher
     registry: Registry
+    keyring: Keyring
     consumers: Consumers
     events: Events
     logger: logging.Logger

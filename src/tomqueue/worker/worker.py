@@ -271,7 +271,7 @@ class Worker:
 
     def _stack(self, policies: Policies) -> Callable[[Attempt], bool]:
         tools = self._tools
-        load = Loading(tools.registry, policies, tools.store, tools.logger, self._checkpoints)
+        load = Loading(tools.registry, policies, tools.store, tools.logger, self._checkpoints, keyring=tools.keyring)
         stack = worker_stack(
             ErrorHandling(tools.logger, tools.reporting.report, self._halt.wait),
             Pop(self._intake, self._messages.ended, tools.settings.max_run_time, tools.settings.max_attempts),

@@ -61,7 +61,7 @@ def test_one_is_shown_with_its_arguments_and_errors(cli: Any, tq: TomQueue) -> N
     """The texts of the errors are in the JSON."""
     job = shipped(tq, 7)
     shown = cli("history", "show", str(job))
-    assert '{"order":7}' in shown
+    assert '{"order": 7}' in shown
     assert "errors" in shown
     assert "attempt 1, " in shown
     assert "OSError: no route for 7" in shown

@@ -16,7 +16,8 @@ __all__ = ["explain"]
 @click.pass_obj
 def explain(target: Target, job_id: int, *, as_json: bool) -> None:
     """Say why a job is not running, and what to do."""
-    found = explain_job(job_id, target.catalog, target.leases.all(), target.registry, target.store.now())
+    workers, keys = target.leases.all(), target.keyring.ids
+    found = explain_job(job_id, target.catalog, workers, target.registry, target.store.now(), keys=keys)
     job = found.job
     if as_json:
         identity = {"id": job.id, "name": job.name, "queue": job.queue, "state": job.state}

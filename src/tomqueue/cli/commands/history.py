@@ -5,12 +5,13 @@ from datetime import datetime
 from typing import Any
 
 import click
-import msgspec
 
+from tomqueue.cli.arguments import pretty, reveal_option, shown_arguments
 from tomqueue.cli.commands.beside import attempts
 from tomqueue.cli.commands.filters import JOB_ID
 from tomqueue.cli.output import Column, print_json, print_json_array, print_pairs, print_table
 from tomqueue.cli.target import Target
+from tomqueue.disclosure import Disclosure
 from tomqueue.history import History
 from tomqueue.store.history import Completed
 from tomqueue.times import age, span, when
@@ -40,15 +41,16 @@ def history() -> None:
     "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many, the latest first."
 )
 @click.option("--before", type=click.IntRange(min=1), metavar="ID", help="Only jobs with a smaller id.")
+@reveal_option
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 @click.pass_obj
 def list_history(
-    target: Target, *, queue: str | None, name: str | None, limit: int, before: int | None, as_json: bool
+    target: Target, *, queue: str | None, name: str | None, limit: int, before: int | None, reveal: bool, as_json: bool
 ) -> None:
-    """List jobs that succeeded, the latest first."""
+    """List jobs that succeeded, the latest first; the JSON has their arguments."""
     found = history_of(target).list(queue=queue, name=name, limit=limit, before=before)
     if as_json:
-        print_json_array(map(fields, found))
+        print_json_array(fields(job, target.disclosure, reveal=reveal) for job in found)
     else:
         now = target.store.now()
         print_table(COLUMNS, (cells(job, now) for job in found), empty="nothing is kept: see keep_completed")
@@ -56,17 +58,19 @@ def list_history(
 
 @history.command()
 @click.argument("job_id", metavar="ID", type=JOB_ID)
+@reveal_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
-def show(target: Target, job_id: int, *, as_json: bool) -> None:
+def show(target: Target, job_id: int, *, reveal: bool, as_json: bool) -> None:
     """Show everything about a job that succeeded, with the errors of its attempts before."""
     kept = history_of(target)
     job, errors = kept.get(job_id), kept.errors(job_id)
+    known = fields(job, target.disclosure, reveal=reveal)
     if as_json:
-        print_json(fields(job) | {"errors": errors})
+        print_json(known | {"errors": errors})
         return
     now = target.store.now()
-    print_pairs([*described(job, now), *([("errors", attempts(errors, now))] if errors else [])])
+    print_pairs([*described(known, now), *([("errors", attempts(errors, now))] if errors else [])])
 
 
 @history.command()
@@ -95,17 +99,15 @@ def cells(job: Completed, now: datetime) -> Sequence[str]:
     )  # fmt: skip
 
 
-def fields(job: Completed) -> dict[str, Any]:
-    """Return a job as a JSON object: its arguments as they are stored, as text where they are no JSON."""
-    known = {name: getattr(job, name) for name in job.__slots__}
-    payload = known.pop("payload")
-    return {**known, "arguments": payload if job.arguments is job.payload else msgspec.Raw(payload.encode())}
+def fields(job: Completed, disclosure: Disclosure, *, reveal: bool) -> dict[str, Any]:
+    """Return a job as a JSON object, with its arguments as far as they are shown."""
+    known = {name: getattr(job, name) for name in job.__slots__ if name != "payload"}
+    return {**known, "arguments": shown_arguments(job, disclosure, reveal=reveal)}
 
 
-def described(job: Completed, now: datetime) -> Iterator[tuple[str, str]]:
+def described(known: dict[str, Any], now: datetime) -> Iterator[tuple[str, str]]:
     """Return what a person reads about a job, a label and a text each; nothing is said of what is not set."""
-    for name in job.__slots__:
-        value = getattr(job, name)
-        if name != "payload" and value is not None:
+    for name, value in known.items():
+        if name != "arguments" and value is not None:
             yield name.replace("_", " "), when(value, now) if isinstance(value, datetime) else str(value)
-    yield "arguments", job.payload
+    yield "arguments", pretty(known["arguments"])

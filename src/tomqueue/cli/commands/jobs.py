@@ -6,17 +6,20 @@ from itertools import islice
 from typing import Any
 
 import click
-import msgspec
 
+from tomqueue.cli.arguments import pretty, reveal_option, shown_arguments
 from tomqueue.cli.commands.beside import Beside
 from tomqueue.cli.commands.bulk import DELETION, bulk_commands, change_chosen
 from tomqueue.cli.commands.edits import edit_commands
 from tomqueue.cli.commands.filters import JOB_ID, filtered
+from tomqueue.cli.commands.keys import reencrypt
 from tomqueue.cli.output import Column, print_json, print_json_array, print_pairs, print_table
 from tomqueue.cli.target import Target
 from tomqueue.definition import Registry, said
+from tomqueue.disclosure import Disclosure
 from tomqueue.errors import Parked
 from tomqueue.job import Job, State
+from tomqueue.redaction import SEALED
 from tomqueue.store.catalog import Filter
 from tomqueue.times import age, when
 from tomqueue.worker.error_text import headline
@@ -41,7 +44,7 @@ def jobs() -> None:
     """Look at jobs, retry, cancel, edit and delete them."""
 
 
-for change in (*bulk_commands(), *edit_commands()):
+for change in (*bulk_commands(), *edit_commands(), reencrypt):
     jobs.add_command(change)
 
 
@@ -51,14 +54,15 @@ for change in (*bulk_commands(), *edit_commands()):
     "--limit", type=click.IntRange(min=0), default=50, show_default=True, help="At most so many; 0 means all."
 )
 @click.option("--after", type=click.IntRange(min=0), default=0, metavar="ID", help="Only jobs with a greater id.")
+@reveal_option
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 @click.pass_obj
-def list_jobs(target: Target, *, which: Filter, limit: int, after: int, as_json: bool) -> None:
-    """List jobs in the order of their ids."""
+def list_jobs(target: Target, *, which: Filter, limit: int, after: int, reveal: bool, as_json: bool) -> None:
+    """List jobs in the order of their ids; the JSON has their arguments."""
     found = target.catalog.find(which, limit=limit + 1 if limit else None, after=after)
     shown = islice(found, limit) if limit else found
     if as_json:
-        print_json_array(fields(job) for job in shown)
+        print_json_array(fields(job, target.disclosure, reveal=reveal) for job in shown)
         return
     now = target.store.now()
     if which.state is State.FAILED:
@@ -71,18 +75,20 @@ def list_jobs(target: Target, *, which: Filter, limit: int, after: int, as_json:
 
 @jobs.command()
 @click.argument("job_id", metavar="ID", type=JOB_ID)
+@reveal_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
-def show(target: Target, job_id: int, *, as_json: bool) -> None:
+def show(target: Target, job_id: int, *, reveal: bool, as_json: bool) -> None:
     """Show everything about a job: its arguments, how far it has come, its last error and those before."""
     job = target.catalog.get(job_id)
     display = {"display_name": name} if (name := display_name(target.registry, job)) else {}
+    known = fields(job, target.disclosure, reveal=reveal) | display
     beside = Beside.of(target.catalog, job_id)
     if as_json:
-        print_json(fields(job) | display | beside.fields())
+        print_json(known | beside.fields())
         return
     now = target.store.now()
-    print_pairs([*described(job, now), *beside.pairs(now), *(("display name", name) for name in display.values())])
+    print_pairs([*described(job, known, now), *beside.pairs(now)])
 
 
 @click.command()
@@ -97,7 +103,7 @@ def clear(target: Target, *, queue: str | None, yes: bool, as_json: bool) -> Non
 
 def display_name(registry: Registry | None, job: Job) -> str | None:
     """Return what the job says of itself by ``display_name()`` (Delayed::Job), where the application is known."""
-    if registry is None:
+    if registry is None or job.payload.startswith(SEALED):  # the name may quote what is encrypted
         return None
     try:
         name = said(registry.find(job.name).load(job.payload).target, "display_name")
@@ -132,38 +138,21 @@ def short(instant: datetime, now: datetime) -> str:
     return f"{instant:{'%H:%M:%S' if near else '%Y-%m-%d'}} ({age(instant, now)})"
 
 
-def fields(job: Job) -> dict[str, Any]:
-    """Return a job as a JSON object: its arguments as they are stored, as text where they are no JSON."""
-    known = {name: getattr(job, name) for name in job.__slots__}
-    payload = known.pop("payload")
-    return {**known, "arguments": msgspec.Raw(payload.encode()) if is_json(job) else payload}
+def fields(job: Job, disclosure: Disclosure, *, reveal: bool = False) -> dict[str, Any]:
+    """Return a job as a JSON object, with its arguments as far as they are shown."""
+    known = {name: getattr(job, name) for name in job.__slots__ if name != "payload"}
+    return {**known, "arguments": shown_arguments(job, disclosure, reveal=reveal)}
 
 
-def is_json(job: Job) -> bool:
-    """Say whether the stored arguments are JSON; whoever writes rows by plain SQL can write anything."""
-    return job.arguments is not job.payload
-
-
-def described(job: Job, now: datetime) -> Iterator[tuple[str, str]]:
+def described(job: Job, known: dict[str, Any], now: datetime) -> Iterator[tuple[str, str]]:
     """Return what a person reads about a job, a label and a text each; nothing is said of what is not set."""
-    for name, value in fields(job).items():
-        if name in {"arguments", "last_error"} or not value:
+    for name, value in known.items():
+        if name in {"arguments", "last_error", "display_name"} or not value:
             continue
         label = "cancel asked for" if name == "cancelled_at" and job.state is State.RUNNING else name.replace("_", " ")
         yield label, when(value, now) if isinstance(value, datetime) else str(value)
-    yield "arguments", pretty(job)
+    yield "arguments", pretty(known["arguments"])
     if job.last_error:
         yield "last error", job.last_error
-
-
-def pretty(job: Job) -> str:
-    """Return the arguments for a person to read."""
-    if not is_json(job):
-        return job.payload
-    text: str = msgspec.json.format(job.payload, indent=0)
-    long: str = msgspec.json.format(job.payload)
-    return text if len(text) <= SHORT else long
-
-
-SHORT = 60
-"""Arguments of so many characters are shown on one line."""
+    if "display_name" in known:
+        yield "display name", known["display_name"]

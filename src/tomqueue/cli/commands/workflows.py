@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from tomqueue.cli.arguments import reveal_option
 from tomqueue.cli.commands.filters import JOB_ID
 from tomqueue.cli.commands.jobs import COLUMNS as JOB_COLUMNS
 from tomqueue.cli.commands.jobs import fields as job_fields
@@ -60,15 +61,16 @@ def list_workflows(target: Target, *, unfinished: bool, limit: int, after: int, 
 
 @workflows.command()
 @click.argument("workflow_id", metavar="ID", type=JOB_ID)
+@reveal_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with every job that is in the table.")
 @click.pass_obj
-def show(target: Target, workflow_id: int, *, as_json: bool) -> None:
+def show(target: Target, workflow_id: int, *, reveal: bool, as_json: bool) -> None:
     """Show a workflow, and its jobs that wait, run or have failed."""
     ours = workflows_of(target)
     found = ours.get(workflow_id)
     if as_json:
         jobs = ours.jobs(workflow_id, limit=None)
-        print_json(fields(found) | {"jobs": [job_fields(job) for job in jobs]})
+        print_json(fields(found) | {"jobs": [job_fields(job, target.disclosure, reveal=reveal) for job in jobs]})
         return
     now = target.store.now()
     print_pairs([
@@ -102,7 +104,7 @@ def cancel(target: Target, workflow_ids: Sequence[int], *, as_json: bool) -> Non
 def workflows_of(target: Target) -> Workflows:
     """Return the workflows of an application, or of a database alone; no look makes an SQLite file."""
     target.store  # noqa: B018 - opening it is the look
-    return Workflows(lambda: target.catalog)
+    return Workflows(lambda: target.catalog, shown=target.disclosure.arguments)
 
 
 def cells(one: Workflow, now: datetime) -> Sequence[str]:

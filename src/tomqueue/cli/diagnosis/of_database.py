@@ -1,15 +1,15 @@
 """What ``tomqueue doctor`` examines in the database. Each examination returns what it found, with the cure."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from tomqueue.cli import checks
 from tomqueue.cli.diagnosis.finding import Diagnosis, Level
+from tomqueue.cli.diagnosis.of_features import periodic, rotation, workflows
 from tomqueue.cli.target import Target
 from tomqueue.errors import StoreError
 from tomqueue.store.health import Health
-from tomqueue.store.schedules import SEEN_EVERY, ScheduleRow, ScheduleTable
-from tomqueue.times import span, when
+from tomqueue.times import span
 
 __all__ = ["DATABASE", "database", "tables"]
 
@@ -18,13 +18,8 @@ LONG = timedelta(minutes=5)
 FAR_BEHIND = 100_000
 """Transactions."""
 OVERDUE = 10.0
-OVERDUE_TICK = 60.0
-"""Less is a restart, or a busy database; from then on a tick counts as missed."""
 LARGE_WAL = 256 * 2**20
 WAITING_LIMIT = 300.0
-MOST_WORKFLOWS = 1000
-"""So many unfinished workflows are looked at."""
-NAMED = 5
 
 Look = Callable[[Target], Iterator[Diagnosis]]
 
@@ -105,51 +100,6 @@ def due(target: Target) -> Iterator[Diagnosis]:
     yield Diagnosis(Level.PROBLEM, text, "start `tomqueue run`, or `tomqueue deferred` beside `tomqueue work`")
 
 
-def periodic(target: Target) -> Iterator[Diagnosis]:
-    """Find schedules whose tick is due and that nobody enqueues."""
-    now = target.store.now()
-    late = [row for row in ScheduleTable(target.store).all() if is_overdue(row, now)]
-    for row in late:
-        yield why_overdue(row, now, None if target.registry is None else target.registry.schedules())
-    if not late:
-        yield Diagnosis(Level.OK, "no periodic job is overdue")
-
-
-def is_overdue(row: ScheduleRow, now: datetime) -> bool:
-    """Say whether a tick should have become a job by now."""
-    due = None if row.paused_at is not None else row.next_run_at
-    return due is not None and (now - due).total_seconds() > OVERDUE_TICK
-
-
-def why_overdue(row: ScheduleRow, now: datetime, declared: Collection[str] | None) -> Diagnosis:
-    """Say why nobody enqueues a schedule. ``declared`` is None where the application is not known."""
-    assert row.next_run_at is not None
-    assert row.seen_at is not None
-    text = f"{row.name} has been due since {when(row.next_run_at, now)} and nobody enqueues it"
-    if (now - row.seen_at).total_seconds() < 2 * SEEN_EVERY:
-        cure = "see the log of the workers that declare it: a layer or an enqueue hook raises"
-        return Diagnosis(Level.PROBLEM, f"{text}, although a worker knows it", cure)
-    text += f": no worker that declares it has been seen since {when(row.seen_at, now)}"
-    if declared is None or row.name in declared:
-        return Diagnosis(Level.PROBLEM, text, "start `tomqueue run` with the application that declares it")
-    cure = "start the application that does; if the job is gone for good, so is this row after 30 days"
-    return Diagnosis(Level.WARNING, f"{text}, and this application does not declare it", cure)
-
-
-def workflows(target: Target) -> Iterator[Diagnosis]:
-    """Find workflows that do not go on by themselves."""
-    stuck = target.catalog.workflows.stuck(MOST_WORKFLOWS)
-    for one in stuck[:NAMED]:
-        text = f"workflow {one.id} does not go on by itself: {one.failed:,} failed, {one.pending:,} waiting"
-        cure = f"see `tomqueue workflows show {one.id}`; retry what has failed, or cancel it and delete its jobs"
-        yield Diagnosis(Level.WARNING, text, cure)
-    if len(stuck) > NAMED:
-        text = f"{len(stuck) - NAMED:,} more workflows do not go on by themselves"
-        yield Diagnosis(Level.WARNING, text, "see `tomqueue workflows list --unfinished`")
-    elif not stuck:
-        yield Diagnosis(Level.OK, "every workflow goes on, or has finished")
-
-
 DATABASE: dict[str, Look] = {
     "database": database,
     "tables": tables,
@@ -162,4 +112,6 @@ DATABASE: dict[str, Look] = {
     "workflows": workflows,
     "waiting": shared(checks.waiting, "start more workers, or see `tomqueue explain ID` for one of them"),
     "workers": shared(checks.workers, "start `tomqueue run` with these queues and priorities"),
+    "keys": shared(checks.keys, "give the workers that key: it parks what it cannot decrypt, and releases it then"),
+    "rotation": rotation,
 }
