@@ -36,7 +36,6 @@ from tomqueue.definition import (
     checked_exchange,
     plan_of,
 )
-from tomqueue.disclosure import Disclosure
 from tomqueue.enqueue.drafts import Drafts
 from tomqueue.enqueue.enqueuing import Enqueuing, one_caller
 from tomqueue.enqueue.inline import Inline
@@ -48,32 +47,23 @@ from tomqueue.enqueue.request import Draft, Request
 from tomqueue.enqueue.stack import ENQUEUE_LAYERS, enqueue_stack
 from tomqueue.errors import SettingsError
 from tomqueue.events import Events
-from tomqueue.history import History
 from tomqueue.job import Job
-from tomqueue.jobs import Jobs
-from tomqueue.limits import Limits
 from tomqueue.parts import Parts
 from tomqueue.payload import Keyring
-from tomqueue.priority import Priority, priority_of
+from tomqueue.priority import Priority
 from tomqueue.reporting import ExceptionReporter, Reporting
-from tomqueue.results import Results
-from tomqueue.schedules import Schedules
 from tomqueue.settings import Settings, read_settings
 from tomqueue.stack import Insertions
-from tomqueue.store.history import HistoryTable
-from tomqueue.store.pruning import Pruning
 from tomqueue.store.references import MappedReferences
-from tomqueue.store.results import ResultTable
-from tomqueue.store.sealed import Reencrypted, Sealed
 from tomqueue.store.sql import SqlStore
 from tomqueue.store.workflows import Workflow
 from tomqueue.transport.base import Publisher
+from tomqueue.views import Views
 from tomqueue.worker.attempt import Attempt
 from tomqueue.worker.context import JobContext
 from tomqueue.worker.inline import run_inline
 from tomqueue.worker.stack import WORKER_LAYERS
 from tomqueue.worker.tools import Tools
-from tomqueue.workflows import Workflows
 
 __all__ = ["TomQueue"]
 
@@ -83,7 +73,7 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 
-class TomQueue:
+class TomQueue(Views):
     """Background jobs in the application's own database.
 
     ``database_url`` is a SQLAlchemy URL (or the environment variable TOMQUEUE_DATABASE_URL); ``engine`` is the
@@ -259,48 +249,6 @@ class TomQueue:
         self._events.on(event, callback)
 
     @property
-    def jobs(self) -> Jobs:
-        """Look at jobs, retry, cancel, edit, delete and publish them."""
-        return Jobs(
-            lambda: self._parts.catalog, lambda: self._parts.republisher,
-            events=self._events, priority_of=lambda value: priority_of(value, self.priority_map, self.logger),
-            results=self.results, shown=self.disclosure.arguments, reencrypt=self._reencrypt,
-        )  # fmt: skip
-
-    @property
-    def disclosure(self) -> Disclosure:
-        """What may be shown of jobs' arguments, for whatever shows them."""
-        return Disclosure(self.registry, self.keyring)
-
-    @property
-    def results(self) -> Results:
-        """Wait for what jobs with a ``result_ttl`` return."""
-        return Results(lambda: ResultTable(self._parts.store), self.registry)
-
-    @property
-    def history(self) -> History:
-        """Look at jobs that succeeded, where ``keep_completed`` says so."""
-        return History(
-            lambda: HistoryTable(self._parts.store), lambda: self._parts.catalog, lambda: Pruning(self._parts.store),
-            shown=self.disclosure.arguments,
-        )  # fmt: skip
-
-    @property
-    def schedules(self) -> Schedules:
-        """Look at periodic jobs, run, pause and resume them."""
-        return Schedules(lambda: self._parts.store, self.registry, self._enqueuing)
-
-    @property
-    def limits(self) -> Limits:
-        """Look at limits and fair sharing, and change a limit."""
-        return Limits(lambda: self._parts.store)
-
-    @property
-    def workflows(self) -> Workflows:
-        """Look at chains and groups, and cancel them."""
-        return Workflows(lambda: self._parts.catalog, shown=self.disclosure.arguments)
-
-    @property
     def logger(self) -> logging.Logger:
         """Where TomQueue logs; default is the logger ``tomqueue``."""
         return self._reporting.logger
@@ -418,9 +366,6 @@ class TomQueue:
                 )
                 self._enqueue_stack = self.enqueue_layers.into(stack).folded()
             return self._enqueue_stack
-
-    def _reencrypt(self) -> Reencrypted:
-        return Sealed(self._parts.store).reencrypt(self.keyring, self.registry.encrypted())
 
     def _is_delayed(self, draft: Draft) -> bool:
         if draft.tick is not None:

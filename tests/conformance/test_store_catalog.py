@@ -11,9 +11,10 @@ from tomqueue.job import State
 from tomqueue.priority import Priority
 from tomqueue.settings import Settings
 from tomqueue.store.base import Release
-from tomqueue.store.catalog import Catalog, Filter, StatsRow
+from tomqueue.store.catalog import Catalog, Filter
 from tomqueue.store.open import open_store
 from tomqueue.store.sql import SqlStore
+from tomqueue.store.stats import StatsRow
 
 
 @pytest.fixture
@@ -189,7 +190,7 @@ def test_counters_add_up_by_minute(store: SqlStore, url: str) -> None:
         try:
             for i in range(20):
                 at = minute + timedelta(minutes=i % 2)
-                catalog.add_stats([StatsRow(minute=at, queue=queue, finished=1, retried=2, failed=3) for queue in "ab"])
+                catalog.stats.add([StatsRow(minute=at, queue=queue, finished=1, retried=2, failed=3) for queue in "ab"])
         except Exception as error:  # noqa: BLE001 - shown by the test
             errors.append(error)
 
@@ -200,12 +201,12 @@ def test_counters_add_up_by_minute(store: SqlStore, url: str) -> None:
         thread.join()
     other.close()
     assert errors == []
-    found = Catalog(store).stats(minute)
+    found = Catalog(store).stats.since(minute)
     assert [(one.minute, one.finished, one.retried, one.failed) for one in found] == [
         (minute + timedelta(minutes=i), 20, 40, 60) for i in (0, 0, 1, 1)
     ]
     assert {one.queue for one in found} == {"a", "b"}
-    assert len(Catalog(store).stats(minute + timedelta(seconds=1))) == 2
+    assert len(Catalog(store).stats.since(minute + timedelta(seconds=1))) == 2
 
 
 def test_a_row_is_read_while_another_transaction_writes_it(store: SqlStore, catalog: Catalog) -> None:
@@ -244,12 +245,12 @@ def test_old_counters_are_deleted_in_pieces(store: SqlStore, catalog: Catalog) -
     """Those of minutes before a time, the oldest first; the answer says whether there may be more."""
     minute = store.now().replace(second=0, microsecond=0)
     minutes = [minute - timedelta(days=days) for days in (9, 8, 7, 0)]
-    catalog.add_stats(
+    catalog.stats.add(
         [StatsRow(minute=at, queue=queue, finished=1, retried=0, failed=0) for at in minutes for queue in "ab"]
     )
     before = minute - timedelta(days=7, hours=12)
-    assert catalog.prune_stats(before, 2) == 2
-    assert [found.minute for found in catalog.stats(PAST)] == [at for at in minutes[1:] for _ in "ab"]
-    assert catalog.prune_stats(before, 100) == 2
-    assert catalog.prune_stats(before, 100) == 0
-    assert [found.minute for found in catalog.stats(PAST)] == [at for at in minutes[2:] for _ in "ab"]
+    assert catalog.stats.prune(before, 2) == 2
+    assert [found.minute for found in catalog.stats.since(PAST)] == [at for at in minutes[1:] for _ in "ab"]
+    assert catalog.stats.prune(before, 100) == 2
+    assert catalog.stats.prune(before, 100) == 0
+    assert [found.minute for found in catalog.stats.since(PAST)] == [at for at in minutes[2:] for _ in "ab"]

@@ -9,10 +9,11 @@ from sqlalchemy import select
 from tests.conformance.jobs import FUTURE, change, take, want
 from tests.faults.journeys import Journey
 from tomqueue.store.base import Delete, Release
-from tomqueue.store.catalog import Catalog, StatsRow
+from tomqueue.store.catalog import Catalog
 from tomqueue.store.checkpoints import CheckpointTable
 from tomqueue.store.leases import Fate, Freed, WorkerRow
 from tomqueue.store.sql import SqlStore
+from tomqueue.store.stats import StatsRow
 
 __all__ = ["COLD_JOURNEYS"]
 
@@ -168,10 +169,12 @@ class Count(Journey):
 
     def act(self) -> None:
         minute = FUTURE.replace(second=0, microsecond=0)
-        Catalog(self.store).add_stats([StatsRow(minute=minute, queue=self.queue, finished=3, retried=0, failed=0)])
+        Catalog(self.store).stats.add([StatsRow(minute=minute, queue=self.queue, finished=3, retried=0, failed=0)])
 
     def looks(self) -> set[bool]:
-        found = sum(one.finished for one in Catalog(self.store).stats(FUTURE - timedelta(1)) if one.queue == self.queue)
+        found = sum(
+            one.finished for one in Catalog(self.store).stats.since(FUTURE - timedelta(1)) if one.queue == self.queue
+        )
         assert found in {0, 3, 6}
         return {bool(found)}
 

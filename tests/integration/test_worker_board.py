@@ -94,7 +94,7 @@ def test_counters_are_written(tq: TomQueue) -> None:
     job.using(queue="b", max_attempts=1).enqueue(ok=False)
     since = store_of(tq).now().replace(second=0, microsecond=0)
     work(tq)
-    rows = tq.tools().catalog.stats(since)
+    rows = tq.tools().catalog.stats.since(since)
     numbers = {queue: [0, 0, 0] for queue in ("a", "b")}
     for one in rows:
         for place, value in enumerate((one.finished, one.retried, one.failed)):

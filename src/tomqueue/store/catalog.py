@@ -1,7 +1,7 @@
 """Everything a person asks of the jobs: look, count, retry, cancel, edit, delete, pause. The same on each database."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -39,9 +39,10 @@ from tomqueue.store.limits import waits_for_limit
 from tomqueue.store.rows import job_of
 from tomqueue.store.schema import UNANNOUNCED
 from tomqueue.store.sql import SqlStore
+from tomqueue.store.stats import StatsTable
 from tomqueue.store.workflows import WorkflowTable
 
-__all__ = ["Catalog", "Filter", "QueueRow", "StatsRow"]
+__all__ = ["Catalog", "Filter", "QueueRow"]
 
 PIECE = 500
 
@@ -67,23 +68,13 @@ class QueueRow:
     counts: Mapping[State, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatsRow:
-    """What was done in one minute in one queue."""
-
-    minute: datetime
-    queue: str
-    finished: int
-    retried: int
-    failed: int
-
-
 class Catalog:
     """The jobs, queues and counters for people and programs."""
 
     def __init__(self, store: SqlStore) -> None:
         self._store = store
         self.workflows = WorkflowTable(store)
+        self.stats = StatsTable(store, store.tables)
         self._jobs: Table = store.tables.jobs
         self._queues: Table = store.tables.queues
         self._keyed = KeyedRetries(store)
@@ -303,43 +294,9 @@ class Catalog:
 
         return self._store.write(work)
 
-    def add_stats(self, rows: Sequence[StatsRow]) -> None:
-        """Add counters to those of their minute."""
-        self._store.write(lambda connection: self._add_all(connection, rows))
-
-    def _add_all(self, connection: Connection, rows: Sequence[StatsRow]) -> None:
-        table = self._store.tables.stats
-        for row in rows:
-            if not self._add_to_minute(connection, row):
-                connection.execute(table.insert().values(asdict(row)))
-
     def rest(self) -> None:
         """Close connections that nobody uses now."""
         self._store.rest()
-
-    def prune_stats(self, before: datetime, limit: int) -> int:
-        """Delete counters of minutes before ``before``, oldest first; return how many, about ``limit`` at most."""
-        table = self._store.tables.stats
-        oldest = select(table.c.minute).where(table.c.minute < before).order_by(table.c.minute).limit(limit)
-        with self._store.reading() as connection:
-            minutes = connection.execute(oldest).scalars().all()
-        if not minutes:
-            return 0
-        gone = delete(table).where(table.c.minute <= minutes[-1])
-        return self._store.write(lambda connection: connection.execute(gone).rowcount)
-
-    def _add_to_minute(self, connection: Connection, row: StatsRow) -> int:
-        table = self._store.tables.stats
-        same = and_(table.c.minute == row.minute, table.c.queue == row.queue)
-        counters = {name: table.c[name] + getattr(row, name) for name in ("finished", "retried", "failed")}
-        return connection.execute(update(table).where(same).values(counters)).rowcount
-
-    def stats(self, since: datetime) -> list[StatsRow]:
-        """Read the counters of every minute since ``since``, oldest first."""
-        table = self._store.tables.stats
-        with self._store.reading() as connection:
-            found = connection.execute(select(table).where(table.c.minute >= since).order_by(table.c.minute))
-            return [StatsRow(**row._mapping) for row in found]  # noqa: SLF001 - public in SQLAlchemy
 
     def _piece(self, which: Filter, limit: int, after: int) -> list[Job]:
         now = self._store.now()

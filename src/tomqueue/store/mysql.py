@@ -18,6 +18,7 @@ from tomqueue.settings import Settings
 from tomqueue.store.announcing import Upcoming
 from tomqueue.store.attempt_errors import REPLACE, values_of
 from tomqueue.store.base import Answer, Inserted, Release, Want
+from tomqueue.store.dialect import NONE
 from tomqueue.store.forks import leave_to_parent
 from tomqueue.store.links import closed_on_error, detached, keep_alive
 from tomqueue.store.mysql_keys import MysqlKeys
@@ -32,7 +33,8 @@ from tomqueue.store.mysql_text import (
     listed,
     packets,
 )
-from tomqueue.store.sql import NONE, Picked, SqlStore, pairs, patiently
+from tomqueue.store.picking import Picked, pairs, patiently
+from tomqueue.store.sql import SqlStore
 from tomqueue.store.statements import (
     CLAIMED,
     FREE,

@@ -20,11 +20,13 @@ from tomqueue.store.announcing import Upcoming
 from tomqueue.store.attempt_errors import UPSERT, values_of
 from tomqueue.store.base import Answer, Inserted, Release, Want
 from tomqueue.store.columns import EPOCH
+from tomqueue.store.dialect import NONE
 from tomqueue.store.links import closed_on_error, detached
+from tomqueue.store.picking import Picked, end_of, pairs, patiently
 from tomqueue.store.postgres_link import Link, array, has_news, rows, run, watch_over
 from tomqueue.store.postgres_text import NOW, keyed_row_of, row_of, rows_of
 from tomqueue.store.schema import UNIQUE_HELD
-from tomqueue.store.sql import NONE, Picked, SqlStore, end_of, pairs, patiently
+from tomqueue.store.sql import SqlStore
 from tomqueue.store.statements import (
     CLAIMED,
     FREE,

@@ -1,12 +1,10 @@
 """What the SQL stores share: the order of a take, of a claim and of a finish. Statements differ by dialect."""
 
-import time
-from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine
@@ -14,7 +12,6 @@ from sqlalchemy import ColumnElement, Connection, Engine
 from tomqueue.crash_points import reached
 from tomqueue.definition import Limit
 from tomqueue.job import Claimed, NewJob
-from tomqueue.priority import PRIORITIES
 from tomqueue.settings import Settings
 from tomqueue.store import announcing, rows
 from tomqueue.store.announcing import AnnouncedRow, Place, Upcoming
@@ -22,27 +19,20 @@ from tomqueue.store.attempt_errors import AttemptErrors, has_error
 from tomqueue.store.base import Announced, Answer, Delete, Ending, Hold, Inserted, Release, Want
 from tomqueue.store.callers_rows import CallersRows
 from tomqueue.store.commit import after_commit
+from tomqueue.store.dialect import Dialect
 from tomqueue.store.kept import CheckpointTie, HistoryTie, ResultTie
-from tomqueue.store.keyed_rows import KeyedRows
 from tomqueue.store.keys import met_ones, new_ones
 from tomqueue.store.limit_terms import declare
 from tomqueue.store.limits import Limits
-from tomqueue.store.liveness import LiveLocks
+from tomqueue.store.picking import Picked, pairs, until_suspect
 from tomqueue.store.schema import Tables, tables
 from tomqueue.store.ties import Ties
 from tomqueue.store.workflow_tie import WorkflowTie
 
-__all__ = ["Picked", "SqlStore", "end_of", "pairs", "patiently"]
-
-NONE = timedelta(0)
-NEVER = datetime.max.replace(tzinfo=UTC)
-BUSY_PAUSES = (0.005, 0.01, 0.02, 0.03, 0.035)  # a tenth of a second for what someone touches "for a moment"
-
-Picked = tuple[int, Any, bool]
-"""A row that a take chose: id, stamp as the driver gives it, whether it is suspect."""
+__all__ = ["SqlStore"]
 
 
-class SqlStore(KeyedRows):
+class SqlStore(Dialect):
     """A Store over SQL. The hot statements go to the driver; SQLAlchemy serves what is cold.
 
     A dialect says how to connect, how to begin, how its statements read and what its errors mean.
@@ -66,90 +56,6 @@ class SqlStore(KeyedRows):
         self._known_queues: set[str] = set()
         self._known_limits: set[Limit] = set()
         self._callers_rows = CallersRows(self.tables.jobs, self._clock, self._later)
-
-    # What a dialect must say -------------------------------------------------------------------------
-
-    @abstractmethod
-    def _insert(self, link: Any, jobs: Sequence[NewJob]) -> list[Inserted]:
-        """Insert rows by the driver; answer in the order of ``jobs``."""
-
-    @abstractmethod
-    def _know_queues(self, link: Any, names: Iterable[str]) -> None:
-        """Insert queue names that are new, without minding those that are not."""
-
-    @abstractmethod
-    def _pick(self, link: Any, queue: str, priority: int, want: Want, limit: int) -> list[Picked]:
-        """Choose ready rows past the mark, oldest stamp first, and lock them where others can claim meanwhile."""
-
-    def _as_stamp(self, moment: datetime) -> Any:
-        """Return a moment as the driver gives a stamp."""
-        return moment
-
-    @abstractmethod
-    def _lock(self, link: Any, ids: Sequence[int], worker: int, token: int) -> list[Claimed]:
-        """Claim rows that ``_pick`` chose or that are known to be runnable."""
-
-    @abstractmethod
-    def _lockable(self, link: Any, ids: Sequence[int]) -> Mapping[int, Answer | None]:
-        """Lock rows by key where possible and answer for each that is there; None means it can be claimed."""
-
-    @abstractmethod
-    def _delete(self, link: Any, token: int, ids: Sequence[int]) -> set[int]:
-        """Delete rows that this token holds; return the ids that it held."""
-
-    @abstractmethod
-    def _release(self, link: Any, release: Release) -> bool:
-        """Let one row go, unless it is cancelled; say whether the token held it."""
-
-    @abstractmethod
-    def _keep_error(self, link: Any, release: Release) -> None:
-        """Write down the error of the attempt that a Release ends, if its token holds the row."""
-
-    @abstractmethod
-    def _forget_errors(self, link: Any, ids: Sequence[int]) -> None:
-        """Delete the errors of jobs that are gone."""
-
-    @abstractmethod
-    def _fail_cancelled(self, link: Any, release: Release) -> bool:
-        """Fail one row for good instead of letting it go, if it is cancelled; say whether the token held it."""
-
-    @abstractmethod
-    def _due(self, link: Any, limit: int, within: timedelta = NONE) -> list[Upcoming]:
-        """Read unannounced, unlocked rows that are due or fall due ``within`` that time.
-
-        Most urgent first, then the soonest; at most ``limit`` of each priority.
-        """
-
-    @abstractmethod
-    def _announce(self, link: Any, ids: Sequence[int], columns: str) -> list[Any]:
-        """Stamp those of ``ids`` that still are due and unannounced; return the stamp and ``columns`` of each.
-
-        What another has locked is passed over: that one announces or changes it.
-        """
-
-    @abstractmethod
-    def _next_due(self, link: Any) -> datetime | None:
-        """Read when the next unannounced row falls due."""
-
-    @abstractmethod
-    def now(self) -> datetime:
-        """Return the database's clock, aware and in UTC."""
-
-    @abstractmethod
-    def _hits(self, link: Any, want: Want) -> list[tuple[str, int]]:
-        """Read the (queue, priority) pairs worth a pick, most urgent first, queues in the order of the turn.
-
-        On a server this is one round trip, whatever the number of queues; it may move the marks forward to the
-        first row that can be taken.
-        """
-
-    def live_locks(self) -> LiveLocks | None:
-        """Return the kernel's word on which supervisors live; None where they may be on other hosts."""
-        return None
-
-    def change_counter(self) -> int | None:
-        """Return a number that changes when another connection committed; None where there is no cheap one."""
-        return None
 
     # The Store ----------------------------------------------------------------------------------------
 
@@ -430,52 +336,3 @@ class SqlStore(KeyedRows):
         """
         self._transact(lambda link: self._know_queues(link, names))
         self._known_queues.update(names)
-
-    @abstractmethod
-    def _clock(self) -> Any:
-        """Return the database's clock as a value for SQLAlchemy, the same throughout a statement."""
-
-    def _later(self, clock: Any, delay: timedelta) -> Any:
-        """Return ``clock`` plus ``delay`` as a value for SQLAlchemy."""
-        return clock + delay
-
-
-def pairs(want: Want) -> list[tuple[str, int]]:
-    """Return the queues and priorities of a turn: most urgent first, and queues in the order of the turn."""
-    turn = [(queue, priority) for priority in PRIORITIES[want.first : want.below] for queue in want.queues]
-    return turn if want.before is None else [pair for pair in turn if pair in want.before]
-
-
-def end_of(want: Want, pair: tuple[str, int]) -> datetime:
-    """Return the moment before which a row of a queue and priority must have been announced."""
-    return NEVER if want.before is None else want.before[pair]
-
-
-def patiently(
-    lock: Callable[[Sequence[int]], Mapping[int, Answer | None]],
-    present: Callable[[Sequence[int]], Collection[int]],
-    ids: Sequence[int],
-) -> Mapping[int, Answer | None]:
-    """Lock rows with SKIP LOCKED; wait a moment, once and bounded, for those that someone else is just touching.
-
-    A waiting lock would do the same at a price: a time-out inside a transaction needs a savepoint on PostgreSQL,
-    is counted in whole seconds by MySQL, and may roll back all of the transaction there.
-    """
-    answers = dict(lock(ids))
-    for pause in BUSY_PAUSES:
-        missing = [row_id for row_id in ids if row_id not in answers]
-        busy = sorted(present(missing)) if missing else []
-        if not busy:
-            return answers
-        time.sleep(pause)
-        answers.update(lock(busy))
-    missing = [row_id for row_id in ids if row_id not in answers]
-    return {**answers, **dict.fromkeys(present(missing) if missing else (), Answer.BUSY)}
-
-
-def until_suspect(found: list[Picked], *, alone: bool) -> list[Picked]:
-    """Return the rows before the first suspect one; that one by itself, when nothing stands before it."""
-    for place, (_, _, suspect) in enumerate(found):
-        if suspect:
-            return found[: place or int(alone)]
-    return found

@@ -20,11 +20,13 @@ from tomqueue.store.attempt_errors import REPLACE, values_of
 from tomqueue.store.base import Answer, Inserted, Release, Want
 from tomqueue.store.columns import from_micros, to_micros
 from tomqueue.store.commit import after_commit
+from tomqueue.store.dialect import NONE
 from tomqueue.store.limit_terms import declare
 from tomqueue.store.links import detached
 from tomqueue.store.liveness import LiveLocks
+from tomqueue.store.picking import Picked, end_of, pairs
 from tomqueue.store.schema import UNIQUE_HELD
-from tomqueue.store.sql import NONE, Picked, SqlStore, end_of, pairs
+from tomqueue.store.sql import SqlStore
 from tomqueue.store.statements import (
     CLAIMED,
     FREE,

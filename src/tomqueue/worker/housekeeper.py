@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 from tomqueue.errors import JobInterrupted, JobTimeout, StoreError
 from tomqueue.service import Repeating, boot_time
-from tomqueue.store.catalog import Catalog, StatsRow
+from tomqueue.store.catalog import Catalog
+from tomqueue.store.stats import StatsRow
 from tomqueue.worker.batch import BatchSize
 from tomqueue.worker.board import Board
 from tomqueue.worker.cancels import Cancels
@@ -148,7 +149,7 @@ class Housekeeper:
         if boot_time() < self._prune_at:
             return
         before = self._clock.now() - STATS_KEPT
-        stats = self._catalog.prune_stats(before, PRUNE_PIECE)
+        stats = self._catalog.stats.prune(before, PRUNE_PIECE)
         if max(stats, self._catalog.workflows.prune(before, PRUNE_PIECE)) < PRUNE_PIECE:
             self._prune_at = boot_time() + PRUNE_EVERY
 
@@ -198,7 +199,7 @@ class Housekeeper:
         if not rows:
             return
         try:
-            self._catalog.add_stats(rows)
+            self._catalog.stats.add(rows)
         except StoreError:
             self._claims.put_counts_back(counts)
             raise

@@ -8,7 +8,7 @@ import pytest
 
 from tests.harness import change, work
 from tomqueue import TomQueue
-from tomqueue.store.catalog import StatsRow
+from tomqueue.store.stats import StatsRow
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_stats_tell_what_was_done(cli: Any, tq: TomQueue, resize: Any) -> None:
     work(tq)
     resize.using(delay=60).enqueue("cow.png")
     minute = tq.tools().store.now().replace(second=0, microsecond=0)
-    tq.tools().catalog.add_stats([
+    tq.tools().catalog.stats.add([
         StatsRow(minute=minute - age, queue="default", finished=10, retried=20, failed=30)
         for age in (timedelta(minutes=30), timedelta(hours=5), timedelta(days=3))
     ])  # fmt: skip

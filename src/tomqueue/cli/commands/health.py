@@ -15,9 +15,10 @@ from tomqueue.cli.target import Target
 from tomqueue.explain import bounds_of
 from tomqueue.job import Job, State
 from tomqueue.priority import Priority
-from tomqueue.store.catalog import Filter, StatsRow
+from tomqueue.store.catalog import Filter
 from tomqueue.store.checkpoints import Progress
 from tomqueue.store.leases import WorkerRow
+from tomqueue.store.stats import StatsRow
 from tomqueue.times import age, span
 
 __all__ = ["check", "stats", "workers"]
@@ -157,7 +158,7 @@ def stats(target: Target, *, as_json: bool) -> None:
     Workers count by whole minutes and write every few seconds, so "the last minute" begins with a minute.
     """
     now = target.store.now()
-    counted = target.catalog.stats(began(now, PERIODS["day"]))
+    counted = target.catalog.stats.since(began(now, PERIODS["day"]))
     queues = [
         {
             "queue": row.name,
