@@ -73,7 +73,8 @@ def test_a_secret_is_nowhere_in_what_is_kept(cli: Any, tq: TomQueue, url: tuple[
     assert tq.jobs.get(failed).state == "failed"
     waiting = [pay.enqueue(7, SECRET).id, pay.enqueue(7, SECRET).id, greet.enqueue("south", SECRET).id]
     flow = tq.enqueue(chain(login.prepare("Ada", SECRET), pay.prepare(8, SECRET), greet.prepare("north", SECRET)))
-    wrote = [repr(flow), *(f"{job!r} {job.arguments}" for job in (*tq.history.list(), *tq.workflows.jobs(flow.id)))]
+    seen: list[Any] = [*tq.history.list(), *tq.workflows.jobs(flow.id)]
+    wrote = [repr(flow), *(f"{job!r} {job.arguments}" for job in seen)]
     wrote += [repr(tq.history.get(one)) + str(tq.history.arguments(one)) for one in done]
     looks = [
         ["history", "list"], ["history", "list", "--json"], ["limits", "list"], ["limits", "list", "--json"],
