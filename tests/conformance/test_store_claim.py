@@ -357,7 +357,7 @@ def test_a_row_that_someone_touches_for_a_moment_is_waited_for(
     jobs = store.tables.jobs
     with store.engine.connect() as other:
         other.execute(jobs.delete() if deleted else jobs.update().values(updated_at=ago(store, 1)))
-        monkeypatch.setattr("tomqueue.store.sql.time.sleep", lambda _: other.commit())
+        monkeypatch.setattr("tomqueue.store.picking.time.sleep", lambda _: other.commit())
         answer = store.claim([touched], 1, 2)[touched]
     assert answer is Answer.GONE if deleted else isinstance(answer, Claimed)
 
