@@ -22,13 +22,14 @@ from tests.faults.load import Load
 from tests.faults.wired import WiredBroker
 from tomqueue import State, TomQueue
 from tomqueue.crash_points import VARIABLE
+from tomqueue.job import Job
 from tomqueue.jobs import Jobs
 from tomqueue.service import boot_time
 from tomqueue.settings import Settings
 from tomqueue.store.leases import DEAD, Leases
 from tomqueue.store.migrate import migrate
 
-__all__ = ["DEFAULT_TIMES", "SHORT_TIMES", "Crash", "Setup", "World"]
+__all__ = ["DEFAULT_TIMES", "SHORT_TIMES", "Crash", "Setup", "World", "stored_key"]
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 90.0
@@ -257,7 +258,7 @@ class World:
         self.finish_jobs(may_fail=True)
         for job in self.jobs.list(state=State.FAILED, limit=None):
             if job.cancelled_at is not None and job.last_error == "cancelled":
-                self.ledger.write(What.KEPT, job.arguments["key"])
+                self.ledger.write(What.KEPT, stored_key(job))
         self.jobs.where(state=State.FAILED).delete()
 
     def _end_producers(self) -> None:
@@ -290,3 +291,9 @@ class World:
 
     def _mark(self, crash: Crash) -> Path:
         return self._folder / f"crashed-{crash.point}-{crash.times}"
+
+
+def stored_key(job: Job) -> str:
+    """Return the key of a job, from its row: where no job is declared arguments are not shown."""
+    key: str = msgspec.json.decode(job.payload)["key"]
+    return key

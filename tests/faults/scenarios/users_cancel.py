@@ -3,7 +3,7 @@
 from tests.acceptance.site import wait_until
 from tests.faults.ledger import What
 from tests.faults.scenario import Scenario
-from tests.faults.world import PATIENCE, World
+from tests.faults.world import PATIENCE, World, stored_key
 from tomqueue import State
 from tomqueue.errors import JobNotFound, JobStateError
 
@@ -33,7 +33,7 @@ def cancel_one(world: World, *states: State) -> What | None:
     except (JobNotFound, JobStateError):  # it has finished meanwhile
         return None
     told = What.WITHDRAWN if answer.state is State.FAILED else What.ASKED_TO_END
-    world.ledger.write(told, job.arguments["key"])
+    world.ledger.write(told, stored_key(job))
     return told
 
 
