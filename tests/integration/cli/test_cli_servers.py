@@ -27,7 +27,7 @@ def test_a_server_is_looked_at_and_changed_as_a_file_is(cli: Any, server: str, r
     tq.close()
     assert "no live worker serves default (2 ready)" in run("check", code=1)
     assert "1 ready job of its queue goes first" in run("explain", str(ids[1]))
-    assert '"path": "cat.png"' in run("jobs", "show", str(ids[0]))
+    assert '"path": "cat.png"' in run("jobs", "show", str(ids[0]), "--show-arguments")
     assert len(run("jobs", "list", "--ready", "--older-than", "0s").splitlines()) == 1 + 2
     assert run("jobs", "cancel", "--all", "--yes") == "cancelled 2 jobs\n"
     assert run("jobs", "retry", str(ids[0])) == f"retried job {ids[0]}\n"
