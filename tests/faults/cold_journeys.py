@@ -97,7 +97,9 @@ class StayLeader(Lead):
 
 
 class Free(Journey):
-    """Rows of a child that died, one of each fate."""
+    """Rows of a child that died, one of each fate; then unique jobs hold their keys again."""
+
+    in_steps = True
 
     def prepare(self) -> None:
         self.ids = self.claimed(4)

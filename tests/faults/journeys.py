@@ -158,7 +158,9 @@ class Finish(Journey):
 
 
 class Undo(Journey):
-    """A claim of unknown outcome that is undone."""
+    """A claim of unknown outcome that is undone; then unique jobs hold their keys again."""
+
+    in_steps = True
 
     def prepare(self) -> None:
         self.ids = self.claimed()
