@@ -377,6 +377,21 @@ def test_a_rollback_lets_the_key_go(store: SqlStore) -> None:
     assert one(store, unique()).existing is None
 
 
+def test_a_key_that_the_callers_transaction_let_go_is_free_in_it(store: SqlStore) -> None:
+    """Others see its holder still; a rollback gives them what they see."""
+    first, second = insert(store, unique("k"), unique("l"))
+    jobs = store.tables.jobs
+    with store.engine.connect() as connection:
+        transaction = connection.begin()
+        connection.execute(jobs.delete().where(jobs.c.id == first))
+        connection.execute(jobs.update().where(jobs.c.id == second).values(unique_lock=None))
+        made = store.insert([unique("k"), unique("l"), unique("k")], connection)
+        transaction.rollback()
+    assert [one.existing is None for one in made[:2]] == [True, True]
+    assert made[2].id == made[0].id not in {first, second}
+    assert [one(store, unique(key)).id for key in ("k", "l")] == [first, second]
+
+
 def test_an_expired_key_is_taken_in_the_callers_transaction(store: SqlStore) -> None:
     """Also from a row of the very same transaction."""
     first = one(store, unique(seconds=60.0))

@@ -4,7 +4,8 @@ Who is told of a job that is there counts on it to see what the transaction writ
 that transaction ends, in a way that claims pass over; the other way round it could start before the commit.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
@@ -20,11 +21,13 @@ from tomqueue.store.keys import Ways, holders, let_expired_go
 from tomqueue.store.mysql_text import is_held_key
 from tomqueue.store.schema import UNIQUE_HELD
 
-__all__ = ["CallersKeys", "Committed"]
+__all__ = ["CallersKeys", "Committed", "nobody_waits_for"]
 
 T = TypeVar("T")
 INSERTS: Mapping[str, Callable[[Table], Any]] = {"sqlite": sqlite_insert, "postgresql": postgres_insert}
 """Each dialect's own INSERT, which knows of ON CONFLICT."""
+NOBODY_WAITS = "tomqueue.nobody_waits"
+"""What is noted with a Connection whose transaction no other one is to wait for, as a test's is."""
 
 
 class Committed(Protocol):
@@ -44,6 +47,16 @@ class Committed(Protocol):
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` in a short transaction."""
+
+
+@contextmanager
+def nobody_waits_for(connection: Connection) -> Iterator[None]:
+    """Say that a transaction may keep others waiting: a test's, in which rows are claimed and end as well."""
+    connection.info[NOBODY_WAITS] = True
+    try:
+        yield
+    finally:
+        del connection.info[NOBODY_WAITS]
 
 
 class CallersKeys:
@@ -151,6 +164,8 @@ class InMysql(InSqlite):
         if ids:
             current = self._waiting(left).where(self._jobs.c.id.in_(ids)).with_for_update(read=True)
             found |= holders(self._connection, current, self._committed.now())
+        if gone := [lock for lock in left if lock in committed and lock not in found]:
+            self._freed.update(self._committed.key_holders(gone))  # still there for others: this transaction did it
         return found
 
     def let_expired_go(self, locks: Sequence[str]) -> None:
@@ -166,8 +181,8 @@ class InMysql(InSqlite):
     def _insert(self, job: NewJob) -> Inserted | None:
         assert job.unique is not None
         lock = job.unique.lock(job.name)
-        if lock in self._freed:  # by this transaction, for whose end a look from outside would wait
-            return self._insert_alone(job)
+        if lock in self._freed or NOBODY_WAITS in self._connection.info:
+            return self._insert_alone(job)  # a look from outside would wait for the end of this transaction
         if self._committed.key_holders([lock]) or self._own([lock]):
             return None
         return self._committed.with_key(lock, lambda held: None if held else self._insert_alone(job))

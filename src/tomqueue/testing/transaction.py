@@ -13,6 +13,7 @@ from tomqueue.errors import ClaimLost
 from tomqueue.job import Claimed, Job
 from tomqueue.store.atomic import Connection, current_transaction
 from tomqueue.store.callers import synchronous_connection
+from tomqueue.store.callers_keys import nobody_waits_for
 from tomqueue.store.checkpoints import CheckpointTable, Note
 from tomqueue.store.rehearsal import BorrowedAccess, BorrowedTransaction, Rehearsal, Savepoint
 from tomqueue.store.schedules import ScheduleTable
@@ -215,6 +216,7 @@ def in_transaction(tq: TomQueue, transaction: Any) -> Iterator[TransactionKit]:
     connection = synchronous_connection(transaction, store)
     marker = current_transaction.set(BorrowedTransaction(store, connection))
     try:
-        yield TransactionKit(tq, connection)
+        with nobody_waits_for(connection):
+            yield TransactionKit(tq, connection)
     finally:
         current_transaction.reset(marker)

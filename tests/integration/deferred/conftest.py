@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -76,6 +77,13 @@ class Site:
             deferred.stop()
             thread.join(PATIENCE)
             assert not thread.is_alive()
+
+    @contextmanager
+    def not_yet(self, deferred: Deferred) -> Iterator[None]:
+        """Let a deferred process believe that it is an hour earlier: what it loads is not due, however slow we are."""
+        with pytest.MonkeyPatch.context() as early:
+            early.setattr(deferred._clock, "now", lambda: self.store.now() - timedelta(hours=1))
+            yield
 
     def wait_for(self, happened: Callable[[], Any]) -> None:
         """Wait until something happened."""

@@ -1,5 +1,6 @@
 """What the deferred process announces: everything that falls due, once, at its time, as it is by then."""
 
+import math
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -42,35 +43,42 @@ def test_each_is_announced_once_and_never_before_its_time(site: Any) -> None:
 
 def test_the_most_urgent_goes_first(site: Any) -> None:
     """Of what is due already, and of what falls due at one instant."""
-    instant = site.store.now() + timedelta(seconds=1)
     order = (BULK, HIGH, LOW, NORMAL)
     late = insert(site.store, *(new(priority=priority, run_at=PAST) for priority in order))
+    deferred = site.deferred()
+    deferred._turn()
+    assert site.ids == [late[1], late[3], late[2], late[0]]
+    instant = site.store.now() + timedelta(seconds=0.2)
     timely = insert(site.store, *(new(priority=priority, run_at=instant) for priority in order))
-    with site.running():
-        site.wait_for_all(late + timely)
-    assert [news.priority for news in site.published] == 2 * [HIGH, NORMAL, LOW, BULK]
-    assert site.ids[:4] == [late[1], late[3], late[2], late[0]]
+    deferred._look_at = 0.0
+    with site.not_yet(deferred):
+        deferred._turn()
+    site.wait_for(lambda: site.store.now() > instant)
+    deferred._turn()
+    assert site.ids[4:] == [timely[1], timely[3], timely[2], timely[0]]
 
 
 def test_what_was_changed_after_it_was_loaded_is_announced_as_it_is_now(site: Any) -> None:
     """Cancelled, claimed, failed, held and postponed rows are left alone; an edited one goes where it belongs now."""
-    instant = site.store.now() + timedelta(seconds=1.5)
+    instant = site.store.now() + timedelta(seconds=0.2)
     ids = insert(site.store, *(new(run_at=instant) for _ in range(7)))
     cancelled, claimed, failed, held, postponed, edited, parked = ids
     deferred = site.deferred()
-    with site.running(deferred):
-        site.wait_for(lambda: len(deferred._due) == 7)
-        with site.store.writing() as connection:
-            connection.execute(site.store.tables.jobs.delete().where(site.store.tables.jobs.c.id == cancelled))
-        change(site.store, claimed, locked_by=9, claim_token=9)
-        change(site.store, failed, failed_at=PAST)
-        change(site.store, held, held=True)
-        change(site.store, postponed, run_at=FUTURE)
-        change(site.store, edited, queue="mailers", priority=HIGH)
-        change(site.store, parked, parked_at=PAST, parks=1)
-        last = insert(site.store, new(run_at=instant + timedelta(seconds=0.1)))
-        site.wait_for(lambda: last[0] in site.ids)
-    assert sorted(site.ids) == sorted([edited, parked, *last])
+    with site.not_yet(deferred):
+        deferred._turn()
+    assert len(deferred._due) == 7
+    with site.store.writing() as connection:
+        connection.execute(site.store.tables.jobs.delete().where(site.store.tables.jobs.c.id == cancelled))
+    change(site.store, claimed, locked_by=9, claim_token=9)
+    change(site.store, failed, failed_at=PAST)
+    change(site.store, held, held=True)
+    change(site.store, postponed, run_at=FUTURE)
+    change(site.store, edited, queue="mailers", priority=HIGH)
+    change(site.store, parked, parked_at=PAST, parks=1)
+    site.wait_for(lambda: site.store.now() > instant)
+    deferred._look_at = math.inf  # what it has loaded is all that it knows
+    deferred._turn()
+    assert sorted(site.ids) == sorted([edited, parked])
     assert {(news.queue, news.priority) for news in site.published if news.job_id == edited} == {("mailers", HIGH)}
     assert row(site.store, parked).parked_at is None
 
