@@ -1,7 +1,8 @@
 """``make faults``: every fault on every setup, several times; then the table in docs/explanation/guarantees.md.
 
-``--only kill --runs 1`` runs a part and prints its table, without writing it. ``--at-once 4`` is done in a quarter of
-the time: most of a run is waiting for a lease. Recoveries are longer then, where the cores are full.
+``--only kill --runs 1`` runs a part and prints its table; with ``--update`` its rows replace those on the page.
+``--at-once 4`` is done in a quarter of the time: most of a run is waiting for a lease. Recoveries are longer then,
+where the cores are full.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from traceback import format_tb
 from tests.faults.ground import Ground
 from tests.faults.running import Result, run_once
 from tests.faults.scenario import Scenario, all_scenarios
-from tests.faults.table import PAGE, insert, table
+from tests.faults.table import PAGE, current, insert, merged, table
 from tests.faults.world import DEFAULT_TIMES, SHORT_TIMES, Setup
 
 __all__ = ["main"]
@@ -104,37 +105,41 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--runs", type=int, default=3, help="of each fault on each setup")
     parser.add_argument("--minutes", type=float, help="in place of --runs: draw from them until the time is over")
     parser.add_argument("--at-once", type=int, default=1, help="runs beside each other, each on servers of its own")
-    only = "what must be in 'fault on setup', also several times; the table is then only printed"
+    only = "what must be in 'fault on setup', also several times; the table is only printed"
     parser.add_argument("--only", action="append", default=[], help=only)
+    parser.add_argument("--update", action="store_true", help="with --only: replace these rows on the page")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of the first run; each next one adds one")
     parser.add_argument("--short-times", action="store_true", help="leases of 3 s instead of 20 s")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     matrix = Matrix(options)
-    is_whole = not options.only
+    writes = options.update or not options.only
     try:
         matrix.run()
     except KeyboardInterrupt:
         print("interrupted: the table is of what ran until then, and is not written")
-        is_whole = False
+        writes = False
     order = [scenario.name for scenario in all_scenarios()]
     matrix.results.sort(key=lambda result: (order.index(result.scenario.name), result.setup.broker))
-    shown = table(matrix.results, about_runs(options, matrix))
+    day = datetime.now(UTC).date()
+    shown = table(matrix.results, day, f"{day}, {about_runs(options, matrix)}")
     print(shown)
-    if is_whole:
-        PAGE.write_text(insert(PAGE.read_text(), shown))
+    if writes:
+        page = PAGE.read_text()
+        PAGE.write_text(insert(page, merged(current(page), shown) if options.update else shown))
     print(*(f"WRONG: {one}" for one in matrix.wrong), sep="\n")
     return 1 if matrix.wrong else 0
 
 
 def about_runs(options: argparse.Namespace, matrix: Matrix) -> str:
-    """Return the line above the table: when, with which command, on what."""
+    """Return the rest of the line above the table: with which command, on what."""
     much = f"--runs {options.runs}" if options.minutes is None else f"--minutes {options.minutes:g}"
     times = " --short-times" if options.short_times else ""
-    arguments = f"{much} --seed {options.seed} --at-once {options.at_once}{times}"
+    only = "".join(f" --only '{part}'" for part in options.only)
+    arguments = f"{much} --seed {options.seed} --at-once {options.at_once}{times}{only}"
     on = ", ".join(f"{title} {version}" for title, version in matrix.versions.items())
     missing = f" Not in the table: {matrix.unfinished} runs that could not be judged." if matrix.unfinished else ""
-    return f'{datetime.now(UTC):%Y-%m-%d}, `make faults ARGS="{arguments}"`; {on}.{missing}'
+    return f'`make faults ARGS="{arguments}"`; {on}.{missing}'
 
 
 if __name__ == "__main__":

@@ -1,13 +1,16 @@
 """The table of the guarantees: a row for each fault, in its place on the page."""
 
+from datetime import date
+
 import pytest
 
 from tests.faults.checker import Counts
 from tests.faults.running import Result
 from tests.faults.scenario import Scenario
-from tests.faults.table import BEGIN, END, PAGE, insert, rows
+from tests.faults.table import BEGIN, END, HEAD, PAGE, insert, merged, rows, table
 from tests.faults.world import Setup
 
+DAY = date(2026, 11, 30)
 SCENARIO = Scenario(name="kill", promise="1", expected="it goes on", bound=1.5, run=lambda world: None)
 
 
@@ -27,10 +30,26 @@ def test_runs_of_a_fault_are_one_row_with_and_one_without_a_broker() -> None:
         result("sqlite", recoveries=[0.5], twice=2), result("mariadb", recoveries=[0.25, 1.75], lost=1),
         result("sqlite", recoveries=[], broker=True),
     ]  # fmt: skip
-    assert rows(results) == [
-        "| kill | SQLite, MariaDB | none | 2 | 202 | 1 | 2 | 0.50 s | **1.75 s** | 1.5 s |  |",
-        "| kill | SQLite | RabbitMQ | 1 | 101 | 0 | 0 | none | none | 1.5 s |  |",
+    assert rows(results, DAY) == [
+        "| kill | SQLite, MariaDB | none | 2 | 202 | 1 | 2 | 0.50 s | **1.75 s** | 1.5 s |  | 2026-11-30 |",
+        "| kill | SQLite | RabbitMQ | 1 | 101 | 0 | 0 | none | none | 1.5 s |  | 2026-11-30 |",
     ]
+
+
+def test_a_part_that_is_run_again_replaces_its_rows() -> None:
+    """The others stay; so does the line that says how they were made, as long as one is of that day."""
+    without, with_broker = result("sqlite", recoveries=[9]), result("sqlite", recoveries=[9], broker=True)
+    old = table([without, with_broker], date(2026, 11, 1), "2026-11-01, all")
+    part = table([with_broker], DAY, "2026-11-30, a part")
+    both = merged(old, part)
+    assert both.splitlines() == [
+        "2026-11-01, all", "", "2026-11-30, a part", "", *HEAD, *rows([without], date(2026, 11, 1)),
+        *rows([with_broker], DAY),
+    ]  # fmt: skip
+    rest = table([without], DAY, "2026-11-30, the rest")
+    assert merged(both, rest).splitlines() == [
+        "2026-11-30, a part", "", "2026-11-30, the rest", "", *HEAD, *rows([without, with_broker], DAY),
+    ]  # fmt: skip
 
 
 def test_what_is_wrong_with_a_run_is_said() -> None:

@@ -44,8 +44,11 @@ from tomqueue.store.ties import Change, Tie
 
 __all__ = ["Limits", "waits_for_limit"]
 
-PLANS = ("enable_seqscan", "enable_bitmapscan")
-"""Settings of PostgreSQL that are switched off until the commit, which follows soon."""
+PLANS = ("enable_seqscan", "enable_bitmapscan", "jit")
+"""Settings of PostgreSQL that are switched off until the commit, which follows soon.
+
+Without the first two a scan that there is no way around (of the workers) counts as so dear that it would be compiled.
+"""
 KEYS_AT_ONCE = 50
 """Keys whose jobs an enqueue lets in itself."""
 PIECE = 500

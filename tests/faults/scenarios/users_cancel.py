@@ -14,11 +14,12 @@ WAITING, RUNNING = 4, 2
 """So many jobs of each kind are cancelled before a worker is killed."""
 STATES = {What.WITHDRAWN: (State.SCHEDULED, State.READY), What.ASKED_TO_END: (State.RUNNING,)}
 """Where to look for jobs that are then probably answered for so."""
-LONG = 2.0
+LONG = 1.5
 """So that a job runs when it is cancelled, and is told of it (within about a second)."""
-BOUND = 1.5 + LONG
-"""Seconds until the jobs of a killed worker run elsewhere, behind a job that keeps the other one busy."""
-LOAD = {"long_every": 40, "long": LONG, "delayed": 0.3, "latest": 2.0}
+BOUND = 1.5 + 2 * LONG
+"""Seconds until the jobs of a killed worker run elsewhere, behind a job or two that keep the other one busy."""
+LOAD = {"long_every": 200, "long": LONG, "delayed": 0.3, "latest": 2.0}
+"""Of a hundred jobs a second, long ones for less than one worker: else they would pile up."""
 
 
 def cancel_one(world: World, *states: State) -> What | None:
