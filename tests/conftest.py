@@ -4,6 +4,7 @@ import os
 import secrets
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,14 +19,14 @@ Server = TypeVar("Server")
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """Give the URL of a PostgreSQL server whose databases the session may create and drop."""
-    with _started(postgres) as url:
+    with _started(partial(postgres, synced=False)) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def mariadb_server() -> Iterator[str]:
     """Give the URL of a MariaDB server whose databases the session may create and drop."""
-    with _started(mariadb) as url:
+    with _started(partial(mariadb, synced=False)) as url:
         yield url
 
 

@@ -71,7 +71,7 @@ def explain(
     scene = Scene(
         job=job,
         now=now,
-        paused=catalog.queue_states().get(job.queue, False),
+        paused=catalog.queues.states().get(job.queue, False),
         workers=workers,
         ahead=catalog.ahead(job) if job.state is State.READY else 0,
         registry=registry,

@@ -96,9 +96,9 @@ def test_a_row_by_plain_sql_runs_like_any_other(store: SqlStore) -> None:
     values = {"queue": "by-hand", "priority": 1, "name": "greet", "payload": "{}", "run_at": now}
     with store.writing() as connection:
         connection.execute(store.tables.jobs.insert().values(**values, created_at=now, updated_at=now))
-    assert Catalog(store).queue_states() == {}
+    assert Catalog(store).queues.states() == {}
     assert store.announce() == Announced(1, None)
-    assert Catalog(store).queue_states() == {"by-hand": False}
+    assert Catalog(store).queues.states() == {"by-hand": False}
 
 
 @pytest.mark.parametrize("kind", SERVERS, indirect=True)

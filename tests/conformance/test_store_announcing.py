@@ -202,7 +202,7 @@ def test_a_queue_is_written_down_once(store: SqlStore) -> None:
     store._known_queues.clear()
     store.know_queues(["c", "a", "a"])
     store.know_queues([])
-    assert sorted(Catalog(store).queue_states()) == ["a", "b", "c"]
+    assert sorted(Catalog(store).queues.states()) == ["a", "b", "c"]
 
 
 def test_one_leads_until_it_resigns_or_its_lease_is_over(store: SqlStore, leases: Leases) -> None:

@@ -13,6 +13,7 @@ from tomqueue.settings import Settings
 from tomqueue.store.base import Release
 from tomqueue.store.catalog import Catalog, Filter
 from tomqueue.store.open import open_store
+from tomqueue.store.parked import unpark
 from tomqueue.store.sql import SqlStore
 from tomqueue.store.stats import StatsRow
 
@@ -56,7 +57,7 @@ def test_each_state_is_found_and_counted(catalog: Catalog, in_each_state: dict[S
         assert catalog.get(job_id).state is state
         assert [job.id for job in catalog.find(Filter(state=state))] == [job_id]
         assert catalog.count(Filter(state=state)) == 1
-    (queue,) = catalog.queues()
+    (queue,) = catalog.queues.all()
     assert queue.counts == dict.fromkeys(State, 1)
 
 
@@ -132,13 +133,13 @@ def test_a_queue_can_be_paused(store: SqlStore, catalog: Catalog) -> None:
     """A pause says since when; the store itself still gives what the worker asks for."""
     insert(store, new(queue="a"), new(queue="b"))
     before = store.now()
-    catalog.pause("a")
-    assert catalog.queue_states() == {"a": True, "b": False}
-    paused = catalog.queues()[0].paused_at
+    catalog.queues.pause("a")
+    assert catalog.queues.states() == {"a": True, "b": False}
+    paused = catalog.queues.all()[0].paused_at
     assert paused is not None
     assert before <= paused <= store.now()
-    catalog.resume("a")
-    assert catalog.queue_states() == {"a": False, "b": False}
+    catalog.queues.resume("a")
+    assert catalog.queues.states() == {"a": False, "b": False}
     assert names(take(store, want("a"))) == ["greet"]
 
 
@@ -146,18 +147,18 @@ def test_an_unknown_queue_is_not_found(store: SqlStore, catalog: Catalog) -> Non
     """A slip of the pen names the queues that there are."""
     insert(store, new(queue="mail"))
     with pytest.raises(JobNotFound, match="'mial'; known queues: mail"):
-        catalog.pause("mial")
+        catalog.queues.pause("mial")
 
 
 def test_the_oldest_ready_job_is_of_a_queue_that_runs(store: SqlStore, catalog: Catalog) -> None:
     """Future, failed and paused jobs do not wait; of the others the oldest counts, announced or not."""
-    assert catalog.oldest_ready() is None
+    assert catalog.queues.oldest_ready() is None
     insert(store, new(run_at=FUTURE), new(queue="paused", run_at=PAST))
-    catalog.pause("paused")
-    assert catalog.oldest_ready() is None
+    catalog.queues.pause("paused")
+    assert catalog.queues.oldest_ready() is None
     oldest = ago(store, 100)
     insert(store, new(), new(run_at=oldest))
-    assert catalog.oldest_ready() == oldest
+    assert catalog.queues.oldest_ready() == oldest
 
 
 def test_a_starting_worker_releases_what_it_knows(store: SqlStore, catalog: Catalog) -> None:
@@ -168,8 +169,8 @@ def test_a_starting_worker_releases_what_it_knows(store: SqlStore, catalog: Cata
         back_off = store.now() + timedelta(minutes=4)
         store.finish([Release(id=job, token=token, attempts=0, parked=True, parks=1, run_at=back_off)])
     change(store, failed, failed_at=PAST, parked_at=PAST, announced_at=None)
-    assert catalog.unpark(["known", "more"]) == [(known, "default", 1)]
-    assert catalog.unpark(["known"]) == []
+    assert unpark(store, ["known", "more"]) == [(known, "default", 1)]
+    assert unpark(store, ["known"]) == []
     assert [catalog.get(job).state for job in (known, other, failed, fresh)] == [
         State.READY,
         State.PARKED,
@@ -237,8 +238,8 @@ def test_the_jobs_ahead_are_counted(store: SqlStore, catalog: Catalog) -> None:
 def test_ready_jobs_are_counted_by_queue(store: SqlStore, catalog: Catalog) -> None:
     """Queues that are paused, and jobs that are not ready, do not count."""
     insert(store, new(queue="a"), new(queue="a"), new(queue="b"), new(queue="c", delay=3600))
-    catalog.pause("b")
-    assert catalog.ready_counts() == {"a": 2}
+    catalog.queues.pause("b")
+    assert catalog.queues.ready_counts() == {"a": 2}
 
 
 def test_old_counters_are_deleted_in_pieces(store: SqlStore, catalog: Catalog) -> None:

@@ -44,5 +44,5 @@ def test_those_that_go_first_are_counted(store: SqlStore, catalog: Catalog) -> N
 def test_ready_jobs_are_counted_where_they_can_run(store: SqlStore, catalog: Catalog) -> None:
     """Queues that are paused, or have nothing ready, are not named."""
     insert(store, new(), new(run_at=ago(store, 60)), new(queue="paused"), new(queue="later", run_at=FUTURE))
-    catalog.pause("paused")
-    assert catalog.ready_counts() == {"default": 2}
+    catalog.queues.pause("paused")
+    assert catalog.queues.ready_counts() == {"default": 2}

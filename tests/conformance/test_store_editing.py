@@ -30,7 +30,7 @@ def test_a_moved_job_is_taken_from_its_new_queue(store: SqlStore, catalog: Catal
     """A queue that nobody used becomes known by it, so that workers serve it."""
     (job,) = insert(store, new())
     assert catalog.edit(job, Move("fresh")).queue == "fresh"
-    assert catalog.queue_states() == {"default": False, "fresh": False}
+    assert catalog.queues.states() == {"default": False, "fresh": False}
     store.announce()
     assert take(store) == []
     assert [claimed.id for claimed in take(store, want("fresh"))] == [job]

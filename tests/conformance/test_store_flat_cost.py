@@ -19,7 +19,7 @@ from tomqueue.definition import Limit
 from tomqueue.job import Claimed
 from tomqueue.store import postgres_link
 from tomqueue.store.base import Delete, Release, Want
-from tomqueue.store.catalog import Catalog
+from tomqueue.store.parked import unpark
 from tomqueue.store.sql import SqlStore
 
 pytestmark = [
@@ -191,7 +191,7 @@ def test_letting_the_next_one_in_costs_the_same(store: SqlStore) -> None:
     assert not any("Seq Scan" in plan or "SCAN tomqueue_jobs" in plan for plan in plans), plans
 
 
-def test_a_starting_worker_reads_parked_jobs_only(store: SqlStore, catalog: Catalog) -> None:
+def test_a_starting_worker_reads_parked_jobs_only(store: SqlStore) -> None:
     """What a starting worker asks is a range of the due index, whatever else is in the table."""
     fill(store, ready=20_000, future=20_000, failed=20_000)
     explain = "EXPLAIN QUERY PLAN " if store.engine.dialect.name == "sqlite" else "EXPLAIN "
@@ -203,7 +203,7 @@ def test_a_starting_worker_reads_parked_jobs_only(store: SqlStore, catalog: Cata
             plans.append(str(cursor.fetchall()))
 
     event.listen(store.engine, "before_cursor_execute", explained)
-    assert catalog.unpark(["greet"]) == []
+    assert unpark(store, ["greet"]) == []
     (plan,) = plans
     assert "tomqueue_jobs_due" in plan
 

@@ -96,7 +96,7 @@ def test_a_callers_commit_makes_the_job(store: SqlStore) -> None:
         assert (fixed.run_at, fixed.announced_at) == (PAST, None)
     assert row(store, now.id).announced_at == now.announced_at
     assert row(store, later.id).run_at == later.run_at
-    assert set(Catalog(store).queue_states()) == {"default", "q"}
+    assert set(Catalog(store).queues.states()) == {"default", "q"}
 
 
 def test_many_in_the_callers_transaction_are_few_statements(store: SqlStore) -> None:
@@ -121,7 +121,7 @@ def test_a_callers_rollback_leaves_nothing(store: SqlStore) -> None:
         transaction.rollback()
     assert names_by_id(store) == {}
     store.insert([new(queue="q")])
-    assert Catalog(store).queue_states() == {"q": False}
+    assert Catalog(store).queues.states() == {"q": False}
 
 
 def test_a_queue_becomes_known_once(store: SqlStore, url: str) -> None:
@@ -132,13 +132,13 @@ def test_a_queue_becomes_known_once(store: SqlStore, url: str) -> None:
     with other.engine.begin() as connection:
         other.insert([new(queue="a"), new(queue="d")], connection)
     other.close()
-    assert Catalog(store).queue_states() == dict.fromkeys("abcd", False)
+    assert Catalog(store).queues.states() == dict.fromkeys("abcd", False)
 
 
 def test_queues_differ_by_case(store: SqlStore) -> None:
     """Names are compared byte by byte on every database."""
     store.insert([new("one", "Mail"), new("two", "mail")])
-    assert Catalog(store).queue_states() == {"Mail": False, "mail": False}
+    assert Catalog(store).queues.states() == {"Mail": False, "mail": False}
 
 
 def test_what_cannot_be_stored_is_refused_whole(store: SqlStore) -> None:

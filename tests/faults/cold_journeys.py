@@ -192,11 +192,11 @@ class ByHand(Journey):
 
     def act(self) -> None:
         catalog = Catalog(self.store)
-        catalog.pause(self.queue)
+        catalog.queues.pause(self.queue)
         catalog.retry_all(self.ids)
 
     def looks(self) -> set[bool]:
-        paused = Catalog(self.store).queue_states()[self.queue]
+        paused = Catalog(self.store).queues.states()[self.queue]
         return {paused, *(one.failed_at is None for one in self.rows(self.ids))}
 
 

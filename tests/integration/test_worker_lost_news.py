@@ -175,7 +175,7 @@ def test_only_queues_that_are_served_are_looked_at(tq: TomQueue, flooded: Floode
     job = note.enqueue()
     age(tq, job)
     if why == "paused":
-        tq.tools().catalog.pause("other")
+        tq.tools().catalog.queues.pause("other")
     with flooded(queues=() if why == "paused" else ("default",)) as flood:
         assert flood.goes_on(50)
     assert row(tq, job.id).attempts == 0

@@ -116,7 +116,7 @@ def test_a_paused_queue_gives_back_what_was_claimed_ahead(tq: TomQueue, monkeypa
     def mail(ctx: JobContext) -> None:
         ran.append(ctx.id)
         if not paused.is_set() and len(locked(tq)) > 5:
-            tq.tools().catalog.pause("mailers")
+            tq.tools().catalog.queues.pause("mailers")
             paused.set()
             go_on.wait(PATIENCE)
 
@@ -129,7 +129,7 @@ def test_a_paused_queue_gives_back_what_was_claimed_ahead(tq: TomQueue, monkeypa
         go_on.set()
         assert happens(lambda: row(tq, jobs[done - 1].id) is None)
         assert len(ran) == done
-        tq.tools().catalog.resume("mailers")
+        tq.tools().catalog.queues.resume("mailers")
         assert happens(lambda: len(ran) == MANY)
     assert sorted(ran) == [job.id for job in jobs]
 
@@ -153,9 +153,9 @@ def test_a_deferred_job_is_found_when_it_is_due(tq: TomQueue, busy: bool) -> Non
         if not done.is_set():
             endless.enqueue()
 
-    soon = store_of(tq).now() + timedelta(seconds=0.2)
+    soon = store_of(tq).now() + timedelta(seconds=1)
     first = later.using(run_at=soon).enqueue("first")
-    second = later.using(delay=0.1).enqueue("second")
+    second = later.using(delay=0.9).enqueue("second")
     assert (row(tq, first.id).run_at, first.state, second.state) == (soon, "scheduled", "scheduled")
     with working(tq.tools()):
         if busy:

@@ -281,7 +281,7 @@ def test_news_goes_back_once_the_rows_are_free(
     def note() -> None:
         if not began.is_set() and len(workers[0]._claims._waiting) > 5:
             store.away.set()
-            tools.catalog.pause("default")
+            tools.catalog.queues.pause("default")
             began.set()
             go_on.wait(PATIENCE)
 
@@ -295,7 +295,7 @@ def test_news_goes_back_once_the_rows_are_free(
         store.away.clear()
         assert happens(lambda: left(transport) == [job.id for job in jobs if job.id > slot.job])
         assert happens(lambda: board.claims() == [slot.job])
-        tools.catalog.resume("default")
+        tools.catalog.queues.resume("default")
         go_on.set()
         assert happens(lambda: not tq.jobs.list())
 

@@ -111,7 +111,7 @@ def look_at_broker(target: Target, queues: Sequence[str]) -> BrokerSide:
     except BrokerUnavailable as error:
         click.echo(f"{error}: what follows is the database alone", err=True)
         return BrokerSide()
-    ready = target.catalog.ready_by_priority()
+    ready = target.catalog.queues.ready_by_priority()
     sides = [
         Side(name, rank, ready.get((name, rank), 0), depths.get((name, rank))) for name in queues for rank in PRIORITIES
     ]

@@ -71,7 +71,7 @@ def tables(target: Target, _limit: float) -> tuple[bool, str]:
 
 def waiting(target: Target, limit: float) -> tuple[bool, str]:
     """See how long the oldest ready job has been waiting."""
-    oldest = target.catalog.oldest_ready()
+    oldest = target.catalog.queues.oldest_ready()
     if oldest is None:
         return True, "no ready job waits"
     seconds = max((target.store.now() - oldest).total_seconds(), 0.0)
@@ -92,9 +92,9 @@ def workers(target: Target, _limit: float) -> tuple[bool, str]:
 
 def unserved_by(alive: Sequence[WorkerRow], catalog: Catalog) -> Counter[str]:
     """Count the ready jobs that nobody serves: by queue, or by its priorities where it is served for others."""
-    paused = catalog.queue_states()
+    paused = catalog.queues.states()
     found: Counter[str] = Counter()
-    for (queue, stored), count in catalog.ready_by_priority().items():
+    for (queue, stored), count in catalog.queues.ready_by_priority().items():
         rank, serving = nearest_rank(stored), [worker for worker in alive if serves(worker, queue)]
         if not paused.get(queue) and not any(takes(worker, rank) for worker in serving):
             found[f"{Priority.of_rank(rank)} jobs of {queue}" if serving else queue] += count

@@ -1,8 +1,8 @@
-"""Everything a person asks of the jobs: look, count, retry, cancel, edit, delete, pause. The same on each database."""
+"""Everything a person asks of the jobs: look, count, retry, cancel, edit, delete. The same on each database."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -21,14 +21,11 @@ from sqlalchemy import (
     null,
     or_,
     select,
-    text,
-    true,
     update,
 )
 
 from tomqueue.errors import JobNotFound, JobStateError
 from tomqueue.job import Job, State
-from tomqueue.priority import PRIORITIES
 from tomqueue.store.announcing import by_key
 from tomqueue.store.attempt_errors import AttemptError
 from tomqueue.store.checkpoints import CheckpointTable, Progress
@@ -36,13 +33,14 @@ from tomqueue.store.editing import Edit
 from tomqueue.store.keyed_retries import KeyedRetries
 from tomqueue.store.limit_table import LimitRow, LimitTable
 from tomqueue.store.limits import waits_for_limit
+from tomqueue.store.queues import QueueTable
 from tomqueue.store.rows import job_of
-from tomqueue.store.schema import UNANNOUNCED
 from tomqueue.store.sql import SqlStore
+from tomqueue.store.states import in_state
 from tomqueue.store.stats import StatsTable
 from tomqueue.store.workflows import WorkflowTable
 
-__all__ = ["Catalog", "Filter", "QueueRow"]
+__all__ = ["Catalog", "Filter"]
 
 PIECE = 500
 
@@ -59,24 +57,15 @@ class Filter:
     """Created longer ago than this."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueRow:
-    """A queue, and how many of its jobs are in each state."""
-
-    name: str
-    paused_at: datetime | None
-    counts: Mapping[State, int]
-
-
 class Catalog:
     """The jobs, queues and counters for people and programs."""
 
     def __init__(self, store: SqlStore) -> None:
         self._store = store
         self.workflows = WorkflowTable(store)
+        self.queues = QueueTable(store)
         self.stats = StatsTable(store, store.tables)
         self._jobs: Table = store.tables.jobs
-        self._queues: Table = store.tables.queues
         self._keyed = KeyedRetries(store)
 
     def get(self, job_id: int) -> Job:
@@ -226,73 +215,10 @@ class Catalog:
             earlier = (jobs.c.announced_at < job.announced_at) | same_stamp
         rank = job.priority.rank
         first = (jobs.c.priority < rank) | ((jobs.c.priority == rank) & earlier)
-        statement = select(func.count()).where(self._in_state(State.READY), jobs.c.queue == job.queue, first)
+        ready = in_state(jobs, State.READY, self._store.now())
+        statement = select(func.count()).where(ready, jobs.c.queue == job.queue, first)
         with self._store.reading() as connection:
             return connection.execute(statement).scalar_one()
-
-    def ready_counts(self) -> dict[str, int]:
-        """Count the ready jobs of each queue that has any and is not paused."""
-        jobs = self._jobs
-        statement = select(jobs.c.queue, func.count()).where(self._in_state(State.READY), self._not_paused())
-        with self._store.reading() as connection:
-            return {row.queue: row[1] for row in connection.execute(statement.group_by(jobs.c.queue))}
-
-    def ready_by_priority(self) -> dict[tuple[str, int], int]:
-        """Count the ready jobs of each queue and priority that has any, paused queues too."""
-        jobs = self._jobs
-        statement = select(jobs.c.queue, jobs.c.priority, func.count()).where(self._in_state(State.READY))
-        with self._store.reading() as connection:
-            found = connection.execute(statement.group_by(jobs.c.queue, jobs.c.priority))
-            return {(queue, rank): count for queue, rank, count in found}
-
-    def queues(self) -> list[QueueRow]:
-        """Read every known queue with its counts."""
-        with self._store.reading() as connection:
-            paused = {row.name: row.paused_at for row in connection.execute(select(self._queues))}
-            counts = self._counts(connection)
-        names = sorted({*paused, *counts})
-        return [QueueRow(name=name, paused_at=paused.get(name), counts=counts.get(name, {})) for name in names]
-
-    def queue_states(self) -> dict[str, bool]:
-        """Read the names of all known queues, and whether each is paused."""
-        return self._store.queue_states()
-
-    def pause(self, queue: str) -> None:
-        """Stop workers from taking jobs of a queue. Raises JobNotFound for a queue that nobody used."""
-        self._set_paused(queue, self._store.now())
-
-    def resume(self, queue: str) -> None:
-        """Let workers take jobs of a queue again."""
-        self._set_paused(queue, None)
-
-    def oldest_ready(self) -> datetime | None:
-        """Read since when the oldest ready job of a queue that is not paused has been waiting."""
-        statement = select(func.min(self._jobs.c.run_at)).where(self._in_state(State.READY), self._not_paused())
-        with self._store.reading() as connection:
-            return connection.execute(statement).scalar()
-
-    def unpark(self, names: Sequence[str]) -> list[tuple[int, str, int]]:
-        """Release parked jobs whose names a starting worker knows; return id, queue and rank, most urgent first."""
-        jobs = self._jobs
-        now = self._store.now()
-        # a parked row is among the unannounced ones, due within the longest back-off: short ranges of the due index
-        due_at = jobs.c.get("due_at", jobs.c.run_at)
-        due = and_(jobs.c.priority.in_(PRIORITIES), due_at <= now + LONGEST_PARK)
-        # in the very words of the partial index, for SQLite
-        parked = and_(jobs.c.parked_at.is_not(None), text(UNANNOUNCED))
-        known = and_(due, parked, jobs.c.name.in_(names))
-        # a row that somebody has locked is passed over: a worker that starts waits for nobody
-        wanted = select(jobs.c.id, jobs.c.queue, jobs.c.priority).where(known, self._unlocked())
-        free = wanted.order_by(jobs.c.priority, jobs.c.id).with_for_update(skip_locked=True)
-
-        def work(connection: Connection) -> list[tuple[int, str, int]]:
-            rows = [(job, queue, rank) for job, queue, rank in connection.execute(free)]
-            if rows:
-                statement = update(jobs).where(jobs.c.id.in_([job for job, _, _ in rows]), self._unlocked())
-                connection.execute(statement.values(parked_at=None, run_at=now, updated_at=now))
-            return rows
-
-        return self._store.write(work)
 
     def rest(self) -> None:
         """Close connections that nobody uses now."""
@@ -310,7 +236,7 @@ class Catalog:
         jobs = self._jobs
         conditions: list[ColumnElement[bool]] = []
         if which.state is not None:
-            conditions.append(self._in_state(which.state))
+            conditions.append(in_state(jobs, which.state, self._store.now()))
         if which.queue is not None:
             conditions.append(jobs.c.queue == which.queue)
         if which.name is not None:
@@ -320,20 +246,6 @@ class Catalog:
         if which.older_than is not None:
             conditions.append(jobs.c.created_at < self._store.now() - which.older_than)
         return conditions
-
-    def _in_state(self, state: State) -> ColumnElement[bool]:
-        """Return the condition of a state: the first that applies, in the order of State."""
-        jobs = self._jobs
-        applies: dict[State, ColumnElement[bool]] = {
-            State.FAILED: jobs.c.failed_at.is_not(None),
-            State.RUNNING: jobs.c.locked_by.is_not(None),
-            State.HELD: jobs.c.held,
-            State.PARKED: jobs.c.parked_at.is_not(None),
-            State.SCHEDULED: jobs.c.run_at > self._store.now(),
-            State.READY: true(),
-        }
-        earlier = [not_(condition) for other, condition in applies.items() if STATES.index(other) < STATES.index(state)]
-        return and_(applies[state], *earlier)
 
     def _unlocked(self) -> ColumnElement[bool]:
         return self._jobs.c.locked_by.is_(None)
@@ -394,31 +306,11 @@ class Catalog:
         state = self.get(job_id).state
         raise JobStateError(f"job {job_id} is {state} and cannot be {done}: {CURES.get(state, 'look again')}")
 
-    def _counts(self, connection: Connection) -> dict[str, dict[State, int]]:
-        counts: dict[str, dict[State, int]] = {}
-        for state in State:
-            statement = select(self._jobs.c.queue, func.count()).where(self._in_state(state))
-            for queue, number in connection.execute(statement.group_by(self._jobs.c.queue)):
-                counts.setdefault(queue, {})[state] = number
-        return counts
 
-    def _not_paused(self) -> ColumnElement[bool]:
-        paused = select(self._queues.c.name).where(self._queues.c.paused_at.is_not(None))
-        return self._jobs.c.queue.not_in(paused)
-
-    def _set_paused(self, queue: str, paused_at: datetime | None) -> None:
-        statement = update(self._queues).where(self._queues.c.name == queue).values(paused_at=paused_at)
-        if not self._store.write(lambda connection: connection.execute(statement).rowcount):
-            names = ", ".join(sorted(self.queue_states())) or "none yet"
-            raise JobNotFound(f"no job was ever enqueued in a queue {queue!r}; known queues: {names}")
-
-
-STATES = list(State)
 CURES = {
     State.RUNNING: "wait until it has ended, or cancel it first",
     State.FAILED: "it will not run unless it is retried",
     State.HELD: "it is released by what it waits for",
 }
-LONGEST_PARK = timedelta(minutes=5)
 WAITING: dict[str, None] = {"announced_at": None, "failed_at": None, "parked_at": None}
 """What a row's columns become when a person changes it: it is announced again once due."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, Engine, inspect, select, text
+from sqlalchemy import Connection, Engine, Inspector, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
@@ -50,8 +50,9 @@ def migrate(engine: Engine, tables: Tables) -> tuple[int | None, int]:
                 before = installed_version(connection, tables)
                 if before is not None and before > SCHEMA_VERSION:
                     check_schema(connection, tables)
+                found = inspect(connection)
                 for statement in pending(tables, before):
-                    if not is_there(connection, statement):
+                    if not is_there(found, statement):
                         connection.execute(statement)
                 connection.execute(tables.version.delete())
                 connection.execute(tables.version.insert().values(version=SCHEMA_VERSION))
@@ -60,20 +61,19 @@ def migrate(engine: Engine, tables: Tables) -> tuple[int | None, int]:
     return before, SCHEMA_VERSION
 
 
-def is_there(connection: Connection, statement: ExecutableDDLElement) -> bool:
-    """Say whether an index or a column exists already: MySQL keeps what an interrupted migration made.
+def is_there(found: Inspector, statement: ExecutableDDLElement) -> bool:
+    """Say whether an index or a column existed already: MySQL keeps what an interrupted migration made.
 
-    And it has no IF NOT EXISTS for them.
+    And it has no IF NOT EXISTS for them. Each table is read once.
     """
     if isinstance(statement, AddColumn):
         table, name = statement.column.table, statement.column.name
-        return any(one["name"] == name for one in inspect(connection).get_columns(table.name, schema=table.schema))
+        return any(one["name"] == name for one in found.get_columns(table.name, schema=table.schema))
     if not isinstance(statement, CreateIndex):
         return False
     index = statement.element
     assert index.table is not None
-    found = inspect(connection).get_indexes(index.table.name, schema=index.table.schema)
-    return any(one["name"] == index.name for one in found)
+    return any(one["name"] == index.name for one in found.get_indexes(index.table.name, schema=index.table.schema))
 
 
 def pending(tables: Tables, before: int | None) -> Iterator[ExecutableDDLElement]:

@@ -5,14 +5,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, func, literal_column, not_, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, and_, func, literal_column, not_, or_, select, update
 
 from tomqueue.errors import UnknownKey, UnreadableArguments
 from tomqueue.payload import Keyring
-from tomqueue.priority import PRIORITIES
 from tomqueue.redaction import SEALED
-from tomqueue.store.catalog import LONGEST_PARK
-from tomqueue.store.schema import UNANNOUNCED
+from tomqueue.store.parked import parked
 from tomqueue.store.sql import SqlStore
 
 __all__ = ["Reencrypted", "Sealed"]
@@ -57,10 +55,7 @@ class Sealed:
 
     def parked_keys(self) -> dict[str, int]:
         """Count the parked rows under each key, by its id: what no worker so far could read is among them."""
-        jobs = self._jobs
-        due_at = jobs.c.get("due_at", jobs.c.run_at)  # short ranges of the due index, as when a worker releases them
-        due = and_(jobs.c.priority.in_(PRIORITIES), due_at <= self._store.now() + LONGEST_PARK)
-        return self._counted(and_(due, jobs.c.parked_at.is_not(None), text(UNANNOUNCED), self._is_sealed()))
+        return self._counted(and_(parked(self._jobs, self._store.now()), self._is_sealed()))
 
     def _counted(self, condition: ColumnElement[bool]) -> dict[str, int]:
         # literals, because grouping by a parameter is not grouping by the same for PostgreSQL

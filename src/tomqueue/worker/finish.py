@@ -9,10 +9,9 @@ from typing import Any
 from tomqueue.errors import Discard, Interruption, JobCancelled, JobInterrupted, Parked, Retry, Snooze
 from tomqueue.job import Claimed
 from tomqueue.store.base import Delete, Ending, Release
+from tomqueue.store.parked import LONGEST_PARK
 
 __all__ = ["Policy", "Settled", "default_backoff", "park_delay", "settle"]
-
-LONGEST_PARK = 300.0
 
 
 def default_backoff(attempt: int) -> float:
@@ -22,7 +21,7 @@ def default_backoff(attempt: int) -> float:
 
 def park_delay(parks: int) -> float:
     """Return the seconds until a parked job is offered again: 5, 10, 20, … at most five minutes."""
-    return min(5.0 * 2.0 ** min(parks, 10), LONGEST_PARK)
+    return min(5.0 * 2.0 ** min(parks, 10), LONGEST_PARK.total_seconds())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

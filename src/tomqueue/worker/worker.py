@@ -14,6 +14,7 @@ from tomqueue.stack import Layer
 from tomqueue.store.admissions import Admissions
 from tomqueue.store.base import Announced
 from tomqueue.store.checkpoints import CheckpointTable
+from tomqueue.store.parked import unpark
 from tomqueue.store.pruning import Pruning
 from tomqueue.transport.announcer import Announcer
 from tomqueue.transport.base import Wanted
@@ -85,7 +86,7 @@ class Worker:
         settings, store = tools.settings, tools.store
         self._clock = DatabaseClock(store.now)
         self._batch = BatchSize(settings.batch_seconds, settings.max_batch)
-        self._queues = Queues(options.queues, tools.catalog.queue_states, self._paused)
+        self._queues = Queues(options.queues, tools.catalog.queues.states, self._paused)
         self._consumer = tools.transport.consumer(self._queues.active, options.ranks)
         self._messages = self._open_messages()
         keep_place = not tools.transport.pushes
@@ -209,7 +210,7 @@ class Worker:
         It takes them itself as far as it can: beside it there are workers that would only park them again.
         """
         try:
-            released = self._tools.catalog.unpark(self._tools.registry.names())
+            released = unpark(self._tools.store, self._tools.registry.names())
             served, ranks = set(self._queues.active()), self._options.ranks
             mine = [job for job, queue, rank in released if queue in served and nearest_rank(rank) in ranks]
             if mine:

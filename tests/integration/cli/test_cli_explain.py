@@ -60,7 +60,7 @@ def test_a_priority_that_no_worker_takes_is_named(cli: Any, tq: TomQueue, job: i
 
 def test_a_paused_queue_is_told(cli: Any, tq: TomQueue, job: int) -> None:
     """The cure is to resume it."""
-    tq.tools().catalog.pause("default")
+    tq.tools().catalog.queues.pause("default")
     assert findings(cli, job)["queue_paused"].endswith("→ `tomqueue queues resume default`")
 
 

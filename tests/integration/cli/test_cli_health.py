@@ -48,9 +48,9 @@ def test_a_ready_job_without_a_worker_fails_the_check(
     lease(2, seconds=-1)
     assert failing(cli.json("check", code=1)) == ["workers"]
     assert "failed  workers   no live worker serves default (1 ready)" in cli("check", code=1)
-    tq.tools().catalog.pause("default")
+    tq.tools().catalog.queues.pause("default")
     assert failing(cli.json("check")) == []
-    tq.tools().catalog.resume("default")
+    tq.tools().catalog.queues.resume("default")
     lease(3)
     assert failing(cli.json("check")) == []
 
@@ -69,7 +69,7 @@ def test_a_priority_that_no_worker_takes_fails_the_check(
     assert cli.json("workers")[0]["priorities"] == ["high", "normal"]
     lease(2, ranks=range(2, 4))
     assert failing(cli.json("check")) == []
-    tq.tools().catalog.pause("default")
+    tq.tools().catalog.queues.pause("default")
     lease(2, seconds=-1)
     assert failing(cli.json("check")) == []
 
@@ -108,7 +108,7 @@ def test_queues_are_listed_paused_and_resumed(cli: Any, tq: TomQueue, resize: An
     assert default == ["default", "1", "0", "0", "0", "0", "0"]
     assert slow[:7] == ["slow", "0", "0", "1", "0", "0", "0"]
     assert slow[-1] == "ago"
-    assert tq.tools().catalog.queue_states() == {"default": False, "slow": True}
+    assert tq.tools().catalog.queues.states() == {"default": False, "slow": True}
     cli("queues", "resume", "slow")
     assert cli.json("queues", "list")[1]["paused_at"] is None
 

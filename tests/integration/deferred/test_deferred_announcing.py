@@ -101,7 +101,7 @@ def test_a_row_by_plain_sql_makes_its_queue_known(site: Any) -> None:
     with site.store.writing() as connection:
         connection.execute(site.store.tables.jobs.insert().values(**values, created_at=now, updated_at=now))
     with site.running():
-        site.wait_for(lambda: Catalog(site.store).queue_states() == {"by-hand": False})
+        site.wait_for(lambda: Catalog(site.store).queues.states() == {"by-hand": False})
     assert [news.queue for news in site.published] == ["by-hand"]
 
 

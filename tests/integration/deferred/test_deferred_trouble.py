@@ -26,9 +26,9 @@ from tomqueue.transport.base import Notification
 def test_a_database_that_was_away_is_made_up_for(site: Any) -> None:
     """What fell due meanwhile is announced when it is back; the reports are few, and none is the last."""
     first = insert(site.store, new(run_at=PAST))
-    meanwhile = insert(site.store, new(delay=0.5), new(delay=0.6))
     with site.running():
         site.wait_for_all(first)
+        meanwhile = insert(site.store, new(delay=0.5), new(delay=0.6))
         with ServerAdmin(site.url).closed():
             site.wait_for(lambda: len(site.errors) >= 3)
         site.wait_for(lambda: set(meanwhile) <= set(site.ids))
@@ -189,7 +189,7 @@ def test_one_follows_another_that_died(site: Any, monkeypatch: pytest.MonkeyPatc
 
 def test_the_lease_is_distrusted_before_another_may_take_it(site: Any) -> None:
     """When the next one leads the one before does not believe that it leads, whatever it was doing meanwhile."""
-    first, second = (site.leadership(heartbeat=0.4, lease=1.5) for _ in range(2))
+    first, second = (site.leadership(heartbeat=0.4, lease=3.0) for _ in range(2))
     assert first.leads()
     assert not second.leads()
     assert 0 < second.next_try() <= 0.4

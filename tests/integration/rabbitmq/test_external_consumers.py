@@ -194,13 +194,13 @@ def test_a_paused_queue_pauses_its_consumers(tq: TomQueue, orders: Orders) -> No
     with working(tq.tools()):
         orders.publish("1")
         assert happens(lambda: bodies(handled) == ["1", "1"])
-        catalog.pause("mailers")
+        catalog.queues.pause("mailers")
         assert happens(lambda: orders.consumers() == 0)
         orders.publish("2")
         assert happens(lambda: bodies(handled) == ["1", "1", "2"])
         assert orders.waiting() == 1
         assert orders.waiting("other") == 0
-        catalog.resume("mailers")
+        catalog.queues.resume("mailers")
         assert happens(lambda: bodies(handled) == ["1", "1", "2", "2"])
 
 

@@ -103,7 +103,7 @@ def test_a_queue_is_purged_while_every_slot_is_busy(
     with working(tq.tools(), threads=4) as worker, Producer(tq) as producer:
         tq.tools().store.know_queues([queue])
         assert happens(lambda: queue in served_by(worker))
-        tq.tools().catalog.pause(queue)
+        tq.tools().catalog.queues.pause(queue)
         assert happens(lambda: queue not in served_by(worker))
         jobs = [note.enqueue(number) for number in range(10)]
         assert tq.tools().publisher.flush(PATIENCE) == 0
@@ -111,7 +111,7 @@ def test_a_queue_is_purged_while_every_slot_is_busy(
             purged = channel.queue_purge(f"{rabbitmq_prefix}.{place}").method.message_count
         assert purged >= 10
         producer.allowance += purged
-        tq.tools().catalog.resume(queue)
+        tq.tools().catalog.queues.resume(queue)
         assert happens(lambda: len(ran) == 10)
         assert producer.goes_on()
     assert {job.id for job in jobs} <= set(lost)
@@ -137,10 +137,10 @@ def test_messages_that_another_consumer_takes(
             channel.basic_ack(method.delivery_tag)
             taken.append(msgspec.json.decode(body)["job_id"])
     assert taken == [job.id for job in jobs[:10]]
-    tq.tools().catalog.pause("default")
+    tq.tools().catalog.queues.pause("default")
     with working(tq.tools(), threads=4) as worker:
         assert happens(lambda: is_served(worker))
-        tq.tools().catalog.resume("default")
+        tq.tools().catalog.queues.resume("default")
         with Producer(tq) as producer:
             assert happens(lambda: len(ran) == 30)
             assert producer.goes_on()

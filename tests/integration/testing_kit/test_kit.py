@@ -210,7 +210,7 @@ def test_what_cannot_run_does_not_hold_the_clock(kit: Kit) -> None:
     note.using(queue="paused", delay=60).enqueue()
     note.using(delay=120).enqueue()
     if isinstance(kit, DatabaseKit):
-        kit.tq.tools().catalog.pause("paused")
+        kit.tq.tools().catalog.queues.pause("paused")
         assert [one.queue for one in kit.run_due(HOUR)] == ["default"]
     else:
         assert len(kit.run_due(HOUR)) == 2

@@ -165,7 +165,7 @@ def stats(target: Target, *, as_json: bool) -> None:
             **counts_of(row),
             **{f"last_{name}": done(row.name, counted, now, name) for name in PERIODS},
         }
-        for row in target.catalog.queues()
+        for row in target.catalog.queues.all()
     ]
     if as_json:
         print_json_array(queues)

@@ -9,7 +9,7 @@ from tomqueue.cli.broker import look_at_broker
 from tomqueue.cli.output import Column, print_json_array, print_table
 from tomqueue.cli.target import Target
 from tomqueue.job import State
-from tomqueue.store.catalog import QueueRow
+from tomqueue.store.queues import QueueRow
 from tomqueue.times import age
 
 __all__ = ["COUNTED", "counts_of", "queues"]
@@ -33,7 +33,7 @@ def queues() -> None:
 @click.pass_obj
 def list_queues(target: Target, *, as_json: bool) -> None:
     """List every known queue with its jobs by state; with a broker, also what is ready here and waits there."""
-    found = target.catalog.queues()
+    found = target.catalog.queues.all()
     names = [row.name for row in found]
     broker = look_at_broker(target, names)
     if as_json:
@@ -58,7 +58,7 @@ def list_queues(target: Target, *, as_json: bool) -> None:
 def pause(target: Target, names: Sequence[str]) -> None:
     """Stop workers from taking jobs of a queue; what runs goes on."""
     for name in names:
-        target.catalog.pause(name)
+        target.catalog.queues.pause(name)
         click.echo(f"paused {name}: workers stop taking its jobs within a second")
 
 
@@ -68,7 +68,7 @@ def pause(target: Target, names: Sequence[str]) -> None:
 def resume(target: Target, names: Sequence[str]) -> None:
     """Let workers take jobs of a queue again."""
     for name in names:
-        target.catalog.resume(name)
+        target.catalog.queues.resume(name)
         click.echo(f"resumed {name}")
 
 

@@ -23,7 +23,7 @@ def republish(target: Target, *, queues: Sequence[str], older_than: timedelta | 
 
     News that comes twice is harmless: the row decides.
     """
-    ready = target.catalog.ready_counts()
+    ready = target.catalog.queues.ready_counts()
     total = sum(count for queue, count in ready.items() if not queues or queue in queues)
     done = 0
 

@@ -29,7 +29,7 @@ def node(_target: Target, broker: Inspection) -> Iterator[Diagnosis]:
 
 def topology(target: Target, broker: Inspection) -> Iterator[Diagnosis]:
     """Compare what is declared with what the settings say."""
-    queues, consumers = list(target.catalog.queue_states()), list(target.tq.consumers)
+    queues, consumers = list(target.catalog.queues.states()), list(target.tq.consumers)
     different = broker.different(queues, consumers)
     for one in different:
         yield Diagnosis(Level.PROBLEM, f"{one.name} exists with other properties: {one.words}", one.cure)
@@ -69,7 +69,7 @@ def alarm(_target: Target, broker: Inspection) -> Iterator[Diagnosis]:
 
 def news(target: Target, broker: Inspection) -> Iterator[Diagnosis]:
     """Compare what is ready here with what waits there."""
-    ready = target.catalog.ready_counts()
+    ready = target.catalog.queues.ready_counts()
     depths = broker.depths(ready)
     silent = [queue for queue in ready if not any(depths[one].messages for one in depths if one[0] == queue)]
     if not silent:
