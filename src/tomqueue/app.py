@@ -143,7 +143,14 @@ class TomQueue(Views):
     ) -> DeclareTarget: ...
     # as above: mypy takes a default for a positional-only argument for missing
     def target(  # type: ignore[misc]
-        self, target: Any = None, /, *, name: str | None = None, session: Any = None, **secrecy: Any
+        self,
+        target: Any = None,
+        /,
+        *,
+        name: str | None = None,
+        session: Any = None,
+        redact: tuple[str, ...] = (),
+        encrypt: bool | None = None,
     ) -> Any:
         """Let the public methods of a class be called later: ``@tq.target`` above it.
 
@@ -152,7 +159,7 @@ class TomQueue(Views):
         as in ``@tq.job``, for all its methods. Raises DefinitionError.
         """
         references = MappedReferences(lambda: self._parts.store)
-        options = secrecy_options(**secrecy)
+        options = Options(redact=redact, encrypt=encrypt)
         declare = DeclareTarget(
             self.registry, references, self._encryption, name=name, sessions=session, options=options
         )
@@ -356,7 +363,12 @@ class TomQueue(Views):
             if self._enqueue_stack is None:
                 stack = enqueue_stack(
                     Inline(self._is_delayed, self._run_inline),
-                    Persist(lambda: self._parts.store, self.keyring, self.settings.max_payload_bytes),
+                    Persist(
+                        lambda: self._parts.store,
+                        self.keyring,
+                        self.settings.max_payload_bytes,
+                        shown=self.disclosure.arguments,
+                    ),
                     Publish(
                         lambda: self._parts.publisher,
                         lambda: self._parts.message_publisher,
@@ -375,8 +387,3 @@ class TomQueue(Views):
     def _run_inline(self, draft: Draft) -> Job:
         job = run_inline(self.tools(), draft.definition.name, draft.queue, draft.priority, draft.payload)
         return job.shown_by(self.disclosure.arguments)
-
-
-def secrecy_options(*, redact: tuple[str, ...] = (), encrypt: bool | None = None) -> Options:
-    """Return what may be said of all methods of a class."""
-    return Options(redact=redact, encrypt=encrypt)

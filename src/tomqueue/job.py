@@ -87,7 +87,7 @@ class Job(Bound):
     """From when on it holds the key no longer, whatever it does meanwhile."""
     unique_held: bool = False
     """Whether it holds the key now."""
-    limit_key: str | None = None
+    limit_key: str | None = field(default=None, repr=False)
     """The limit that it counts in, or its tenant's share of a queue: its name, and after a colon its key there."""
     meta: str | None = field(default=None, repr=False)
     workflow: int | None = None
@@ -193,7 +193,7 @@ class NewJob:
     expires_at: datetime | None = None
     meta: str | None = None
     unique: Unique | None = None
-    ties: Mapping[str, Any] = field(default_factory=dict)
+    ties: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """What ties it to other rows, as columns of its own row: a limit, a workflow. A job with any is *tied*."""
     held: bool = False
     """Whether it waits for what it is tied to: it is not announced before that lets it go."""
@@ -221,7 +221,7 @@ class Claimed:
     meta: str | None
     tied: bool
     token: int
-    unique_key: str | None = None
+    unique_key: str | None = field(default=None, repr=False)
 
     @property
     def priority(self) -> Priority:

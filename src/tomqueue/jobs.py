@@ -78,9 +78,17 @@ class Jobs:
         """Return how far a job has come by its own words (``ctx.progress``); None if it said nothing."""
         return self._catalog().progress([job_id]).get(job_id)
 
-    def count(self, *, state: State | str | None = None, queue: str | None = None, name: str | None = None) -> int:
+    def count(
+        self,
+        *,
+        state: State | str | None = None,
+        queue: str | None = None,
+        name: str | None = None,
+        unique_key: str | None = None,
+    ) -> int:
         """Return how many jobs there are."""
-        return self._catalog().count(Filter(state=None if state is None else State(state), queue=queue, name=name))
+        wanted = None if state is None else State(state)
+        return self._catalog().count(Filter(state=wanted, queue=queue, name=name, unique_key=unique_key))
 
     def where(
         self,
@@ -88,11 +96,13 @@ class Jobs:
         state: State | str | None = None,
         queue: str | None = None,
         name: str | None = None,
+        unique_key: str | None = None,
         older_than: timedelta | None = None,
     ) -> "Selection":
         """Return all jobs that these conditions mean, to be changed together: ``where(queue="mailers").cancel()``."""
-        which = Filter(state=None if state is None else State(state), queue=queue, name=name, older_than=older_than)
-        return Selection(self._catalog, which, self._events, self._priority_of)
+        wanted = None if state is None else State(state)
+        which = Filter(state=wanted, queue=queue, name=name, unique_key=unique_key, older_than=older_than)
+        return Selection(self._catalog, which, self._events, self._priority_of, self._bound)
 
     def retry(self, job_id: int) -> Job:
         """Make a job that does not run ready now, with all its attempts; raises JobStateError while it runs.
@@ -184,7 +194,9 @@ class Selection:
         which: Filter,
         events: Events,
         priority_of: Callable[[Priority | str | int], Priority],
+        bound: Callable[[Job], Job],
     ) -> None:
+        self._bound = bound
         self._catalog = catalog
         self._which = which
         self._events = events
@@ -243,7 +255,7 @@ class Selection:
         """Tell of those that waited: of one that runs its worker tells."""
         for job_id in ids:
             with suppress(JobNotFound):
-                job = catalog.get(job_id)
+                job = self._bound(catalog.get(job_id))
                 if job.state is State.FAILED and job.cancelled_at is not None:
                     self._events.emit("job.cancelled", job=job)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tomqueue.definition import rate_interval
+from tomqueue.definition import concurrency_problem, rate_interval
 from tomqueue.errors import SettingsError
 from tomqueue.store.limit_table import LimitRow, LimitTable
 from tomqueue.store.sql import SqlStore
@@ -28,10 +28,8 @@ class Limits:
         """
         if concurrency is None and rate is None:
             raise SettingsError(f"{name}: say what to change: concurrency, rate or both")
-        if concurrency is not None and (isinstance(concurrency, bool) or concurrency < 1):
-            raise SettingsError(
-                f"{name}: concurrency={concurrency!r} must be at least 1; to stop jobs, pause their queue"
-            )
+        if problem := concurrency_problem(concurrency):
+            raise SettingsError(f"{name}: concurrency={concurrency!r} {problem}; to stop jobs, pause their queue")
         try:
             every = None if rate is None else rate_interval(rate)
         except ValueError as error:

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 
 from tomqueue.definition import Registry, seconds_of
+from tomqueue.error_text import headline
 from tomqueue.errors import JobFailed, ResultNotKept, ResultTimeout, UnknownJob
 from tomqueue.store.kept import End
 from tomqueue.store.results import ResultRow, ResultTable
-from tomqueue.worker.error_text import headline
 
 __all__ = ["Results"]
 

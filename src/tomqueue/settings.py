@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from tomqueue.errors import SettingsError
+from tomqueue.times import CENTURY
 
 __all__ = ["NAME_PATTERN", "Settings", "broker_urls", "check_name", "read_settings"]
 
@@ -26,6 +27,7 @@ NOT_NEGATIVE = (
 )  # fmt: skip
 SECRET = {"database_url", "broker_url", "encryption_keys"}
 """Passwords are in them: their values are in no repr."""
+HIDDEN = "***"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,9 +108,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Encrypt the arguments of every job that does not say otherwise."""
 
     def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
+        return f"Settings({shown})".replace(f"{HIDDEN!r}", HIDDEN)
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
         values = msgspec.structs.asdict(self).items()
-        shown = ", ".join(f"{name}={'***' if value and name in SECRET else repr(value)}" for name, value in values)
-        return f"Settings({shown})"
+        return [(name, HIDDEN if value and name in SECRET else value) for name, value in values]
 
 
 def read_settings(environment: Mapping[str, str] | None = None, **arguments: Any) -> Settings:
@@ -161,13 +166,16 @@ def checked(settings: Settings) -> Settings:
 
 
 def check_ranges(settings: Settings) -> None:
-    """Raise SettingsError that names a number which is too small, or not a number."""
+    """Raise SettingsError that names a number which is too small, too large, or not a number."""
     for name in POSITIVE:
         if not getattr(settings, name) > 0:
             raise SettingsError(f"{name}={getattr(settings, name)} must be greater than 0")
     for name in NOT_NEGATIVE:
         if not getattr(settings, name) >= 0:
             raise SettingsError(f"{name}={getattr(settings, name)} must be at least 0")
+    for name in (*POSITIVE, *NOT_NEGATIVE):
+        if getattr(settings, name) > CENTURY:
+            raise SettingsError(f"{name}={getattr(settings, name)} must be at most {CENTURY:.0f} (a hundred years)")
 
 
 def check_broker(settings: Settings) -> None:

@@ -3,13 +3,15 @@
 import re
 from datetime import UTC, datetime, timedelta
 
-__all__ = ["age", "clock", "duration", "pace", "span", "when"]
+__all__ = ["CENTURY", "age", "clock", "duration", "pace", "span", "when"]
 
 UNITS = (("year", 365 * 86400), ("day", 86400), ("h", 3600), ("min", 60), ("s", 1))
 PLURALS = {"year", "day"}
 SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 PART = re.compile(r"(\d+(?:\.\d+)?) *(s|min|m|h|d|w)? *")
-LONGEST = timedelta(days=36_500)
+CENTURY = 100 * 365.25 * 86400.0
+"""Seconds of the longest duration that can be said."""
+LONGEST = timedelta(seconds=CENTURY)
 
 
 def span(seconds: float) -> str:

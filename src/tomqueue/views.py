@@ -73,7 +73,7 @@ class Views:
     @property
     def workflows(self) -> Workflows:
         """Look at chains and groups, and cancel them."""
-        return Workflows(lambda: self._parts.catalog, shown=self.disclosure.arguments)
+        return Workflows(lambda: self._parts.catalog, shown=self.disclosure.arguments, results=self.results)
 
     def _priority_of(self, value: Priority | str | int) -> Priority:
         return priority_of(value, self.priority_map, self._reporting.logger)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tomqueue.job import Job
+from tomqueue.job import Job, Results
 from tomqueue.store.catalog import Catalog
 from tomqueue.store.workflows import Workflow, WorkflowTable
 
@@ -13,7 +13,10 @@ __all__ = ["Workflows"]
 class Workflows:
     """The workflows of one TomQueue. A finished one is kept for eight days."""
 
-    def __init__(self, catalog: Callable[[], Catalog], *, shown: Callable[..., Any]) -> None:
+    def __init__(
+        self, catalog: Callable[[], Catalog], *, shown: Callable[..., Any], results: Results | None = None
+    ) -> None:
+        self._results = results
         self._catalog = catalog
         self._shown = shown
 
@@ -28,7 +31,8 @@ class Workflows:
     def jobs(self, workflow_id: int, *, limit: int | None = 100, after: int = 0) -> Sequence[Job]:
         """Return a workflow's jobs that wait, run or have failed, in the order of their ids. Raises JobNotFound."""
         found = self._table().jobs(workflow_id, limit=limit, after=after)
-        return [job.shown_by(self._shown) for job in found]
+        shown = [job.shown_by(self._shown) for job in found]
+        return shown if self._results is None else [job.with_results(self._results) for job in shown]
 
     def cancel(self, workflow_id: int) -> int:
         """Cancel every job of a workflow that waits or runs, as ``tq.jobs.cancel`` does; return how many.

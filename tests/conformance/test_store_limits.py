@@ -11,7 +11,7 @@ from sqlalchemy import delete, select, update
 from tests.conformance.jobs import FUTURE, HIGH, LOW, PAST, SERVERS, ago, change, insert, names, new, row, take, want
 from tomqueue.definition import Limit
 from tomqueue.job import Claimed, NewJob, State
-from tomqueue.store.admissions import QUIET, Admissions
+from tomqueue.store.admissions import Admissions
 from tomqueue.store.base import Delete, Release
 from tomqueue.store.catalog import Catalog, Filter
 from tomqueue.store.editing import Reschedule
@@ -268,6 +268,18 @@ def test_a_rate_does_not_pile_up_while_nobody_works(store: SqlStore, catalog: Ca
     assert states(catalog).count(State.HELD) == 5
 
 
+def test_a_rate_that_is_raised_counts_at_once(store: SqlStore) -> None:
+    """The next moment is no longer that of the old rate, also where the application says so."""
+    declare(store, None, timedelta(days=1))
+    _, waiting = insert(store, limited("a"), limited("b"))
+    assert row(store, waiting).held
+    declare(store, None, timedelta(seconds=1))
+    looks = Admissions(store, store.now)
+    while row(store, waiting).held:
+        looks.look()
+    assert row(store, waiting).run_at < store.now() + timedelta(seconds=5)
+
+
 def test_a_rate_and_a_concurrency_hold_together(store: SqlStore) -> None:
     """The next job comes in when one has ended, and not before the moment that the rate gives it."""
     declare(store, 1, timedelta(hours=1))
@@ -394,8 +406,43 @@ def test_who_changes_a_waiting_job_stops_nobody(store: SqlStore) -> None:
     with store.engine.connect() as connection, connection.begin():
         connection.execute(select(jobs.c.id).where(jobs.c.id == locked).with_for_update())
         finish(store, job)
-    assert names(take(store)) in (["c"], [])
+        (job,) = take(store)
+    assert job.name == "c"
+    finish(store, job)
+    assert names(take(store)) == ["b"]
+
+
+@pytest.mark.parametrize("kind", SERVERS, indirect=True)
+def test_a_job_that_was_passed_over_is_looked_at_again(store: SqlStore) -> None:
+    """Soon, though nobody ends: whoever had it locked may have rolled back. Nor is its moment of a rate spent."""
+    declare(store, 1, timedelta(hours=1))
+    jobs, keys = store.tables.jobs, store.tables.limit_keys
+    (first,) = insert(store, limited("a"))
+    (job,) = take(store)
+    assert job.id == first
+    (locked,) = insert(store, limited("b"))
+    with store.engine.connect() as connection, connection.begin():
+        connection.execute(select(jobs.c.id).where(jobs.c.id == locked).with_for_update())
+        with store.writing() as own:
+            own.execute(update(keys).values(next_at=PAST))
+        finish(store, job)
+    looks = Admissions(store, store.now)
+    while not looks.look():
+        pass
+    assert names(take(store)) == ["b"]
+
+
+@pytest.mark.parametrize("kind", SERVERS, indirect=True)
+def test_a_look_waits_for_nobody(store: SqlStore) -> None:
+    """Not for a worker that was frozen while it let a job in: all others would stand still."""
+    declare(store, 1)
+    insert(store, limited("a"), limited("b"), limited("c", key="other"))
+    keys = store.tables.limit_keys
     with store.writing() as connection:
-        connection.execute(update(store.tables.limit_keys).values(used_at=ago(store, 2 * QUIET.total_seconds())))
-    Admissions(store, store.now).look()
-    assert len(names(take(store))) <= 1
+        connection.execute(update(keys).values(look_at=PAST))
+    change(store, *(job.id for job in take(store)), locked_by=None, failed_at=PAST)
+    with store.engine.connect() as connection, connection.begin():
+        connection.execute(select(keys.c.limit_key).where(keys.c.limit_key == "report").with_for_update())
+        assert Admissions(store, store.now).look() == 0
+    assert Admissions(store, store.now).look() == 1
+    assert names(take(store)) == ["b"]

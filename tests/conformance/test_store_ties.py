@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, false
 
 from tests.conformance.jobs import insert, new, row, take, want
+from tomqueue.errors import JobStateError
 from tomqueue.job import Claimed
 from tomqueue.store.base import Delete, Hold, Release
 from tomqueue.store.catalog import Catalog
@@ -84,6 +85,16 @@ def test_an_atomic_finish_is_followed(store: SqlStore, told: Told) -> None:
     assert [change.before.id for change in told.changes] == [tied.id]
 
 
+def test_a_row_whose_tie_is_not_written_yet_ends_as_a_plain_one(store: SqlStore, told: Told) -> None:
+    """Its worker knows more than the row: progress that it has not told of yet."""
+    insert(store, new("a"), new("b"))
+    first, second = take(store, want(worker=5), 7)
+    assert store.finish([Delete(first.id, first.token, tied=True)]) == [Hold.OURS]
+    with store.writing() as connection:
+        assert store.finish_in(connection, Delete(second.id, second.token, tied=True))
+    assert (row(store, first.id), row(store, second.id), told.changes) == (None, None, [])
+
+
 def test_what_people_do_to_waiting_jobs_is_followed(store: SqlStore, catalog: Catalog, told: Told) -> None:
     """A cancelled, retried and deleted job: each a change."""
     (job,) = insert(store, new("tied", ties={"meta": "{}"}))
@@ -107,6 +118,23 @@ def test_a_cancelled_row_that_is_let_go_says_so(store: SqlStore, catalog: Catalo
     assert store.finish([release(tied)]) == [Hold.CANCELLED]
     assert told.changes[-1].after is not None
     assert told.changes[-1].after.failed_at is not None
+
+
+def test_what_nobody_watched_is_not_changed(
+    store: SqlStore, catalog: Catalog, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tied row that becomes what is meant after it was looked for, as one that its worker lets go just then."""
+    tied, plain = insert(store, new("tied", ties={"meta": "{}"}), new("plain"))
+    followed = Ties.followed
+
+    def too_early(ties: Ties, connection: Connection, meant: Any, now: datetime, **more: Any) -> Any:
+        return followed(ties, connection, meant & false(), now, **more)
+
+    monkeypatch.setattr(Ties, "followed", too_early)
+    with pytest.raises(JobStateError, match=f"job {tied} is ready and cannot be deleted: look again"):
+        catalog.delete(tied)
+    catalog.delete(plain)
+    assert (row(store, tied).id, row(store, plain), told.changes) == (tied, None, [])
 
 
 def test_what_cannot_follow_changes_nothing(store: SqlStore, told: Told) -> None:

@@ -179,8 +179,9 @@ def test_an_atomic_job_has_no_checkpoint(tq: TomQueue) -> None:
             ctx.checkpoint(1)
         caught.append(told.value)
 
-    write.enqueue()
+    job = write.enqueue()
     work(tq)
+    assert row(tq, job.id) is None
     assert "write: an atomic job writes all or nothing, and a checkpoint would outlive" in str(caught[0])
 
 
@@ -203,6 +204,24 @@ def test_progress_is_seen_while_the_job_runs(tq: TomQueue) -> None:
         go.set()
         assert happens(lambda: row(tq, job.id) is None)
     assert tq.jobs.progress(job.id) is None
+
+
+@pytest.mark.parametrize("atomic", [False, True])
+def test_a_job_that_ends_before_its_progress_is_written_has_ended(tq: TomQueue, *, atomic: bool) -> None:
+    """It runs once, and has finished."""
+    ran: list[int] = []
+
+    @tq.job(atomic=atomic)
+    def count(ctx: JobContext) -> None:
+        ctx.progress(1, 1)
+        ran.append(ctx.attempt)
+
+    job = count.enqueue()
+    events = record_events(tq)
+    work(tq)
+    assert (ran, row(tq, job.id)) == ([1], None)
+    assert "job.finished" in events
+    assert "job.claim_lost" not in events
 
 
 def test_progress_never_fails_the_job(tq: TomQueue, reporter: Reporter, monkeypatch: pytest.MonkeyPatch) -> None:

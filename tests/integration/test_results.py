@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.harness import Reporter, change, make_app, make_due, row, work
-from tomqueue import Discard, JobContext, JobFailed, ResultTimeout, State, TomQueue
+from tomqueue import Discard, JobContext, JobFailed, ResultTimeout, State, TomQueue, chain
 from tomqueue.errors import DefinitionError, JobNotFound, ResultNotKept, SettingsError
+from tomqueue.store.migrate import migrate
 
 
 @dataclasses.dataclass
@@ -68,6 +70,40 @@ def test_every_kind_of_job_has_a_result(tq: TomQueue) -> None:
     jobs = [asynchronous.enqueue(), atomic.enqueue(), tq.enqueue(Sum([1, 2])), *tq.enqueue_many([nothing.prepare()])]
     work(tq)
     assert [job.result(timeout=0) for job in jobs] == [1, 2, 3, None]
+
+
+def test_the_jobs_of_a_workflow_have_results(tq: TomQueue) -> None:
+    """Those that its enqueue returned, and those that are looked up."""
+
+    @tq.job(result_ttl=60)
+    def double(number: int) -> int:
+        return 2 * number
+
+    workflow = tq.enqueue(chain(double.prepare(1), double.prepare(2)))
+    read = tq.workflows.jobs(workflow.id)
+    work(tq)
+    assert [job.result(timeout=0) for job in (*workflow.jobs, *read)] == [2, 4, 2, 4]
+
+
+def test_a_result_that_no_database_takes_ends_the_job_too(postgres_url: str) -> None:
+    """Its work is done: what is kept is why there is no result, in words that can be stored."""
+    tq = TomQueue(postgres_url)
+    store = tq.bare_store()
+    migrate(store.engine, store.tables)
+    store.close()
+
+    class Closed(msgspec.Struct, forbid_unknown_fields=True):
+        name: str
+
+    @tq.job(name="report", result_ttl=60)
+    def report() -> Closed:
+        return {"a\x00b": 1}  # type: ignore[return-value] # what is wrong with it
+
+    job = report.enqueue()
+    work(tq)
+    with pytest.raises(ResultNotKept, match=r"unknown field `a\\x00b`"):
+        job.result(timeout=0)
+    tq.close()
 
 
 def test_a_method_that_is_called_later_has_a_result(tq: TomQueue) -> None:

@@ -218,6 +218,39 @@ def test_an_enqueue_that_cannot_work_is_refused(tq: TomQueue, options: dict[str,
     assert tq.jobs.list() == []
 
 
+def test_encrypted_arguments_are_not_told_by_a_key() -> None:
+    """A digest of them could be found by trying."""
+    tq = TomQueue("sqlite://", encryption_keys="A" * 43 + "=")
+    with pytest.raises(DefinitionError, match="pay: unique=True stores a digest of the arguments"):
+        tq.job(name="pay", encrypt=True, unique=True)(lambda card: None)
+    pay = tq.job(name="pay", encrypt=True)(lambda card: None)
+    with pytest.raises(EnqueueError, match="pay: unique=True stores a digest"):
+        pay.using(unique=True).prepare("4111")
+
+
+def test_a_job_that_was_there_shows_what_is_declared_today(tq: TomQueue) -> None:
+    """Though it was enqueued before that; to listeners and to who enqueues."""
+    shown: list[Any] = []
+
+    def login(user: str, password: str) -> None: ...
+
+    def hear(job: Job) -> None:
+        shown.append(job.arguments)
+
+    tq.job(name="login", unique="k")(login).enqueue("a", "hunter2")
+    today = TomQueue(tq.settings.database_url)
+    job = today.job(name="login", unique="k", redact=("password",))(login)
+    today.on("job.deduplicated", hear)
+    today.on("job.cancelled", hear)
+    hear(job.enqueue("b", "x"))
+    for one in today.enqueue_many([job.prepare("c", "y"), job.prepare("d", "z")]):
+        hear(one)
+    assert today.jobs.count(unique_key="k") == 1
+    assert today.jobs.where(unique_key="k").cancel() == 1
+    today.close()
+    assert shown == [{"user": "a", "password": "[redacted]"}] * 7
+
+
 def test_arguments_are_checked_before_the_key(tq: TomQueue) -> None:
     """What the job does not take is the error, not what its key makes of it."""
 

@@ -184,7 +184,13 @@ def test_a_limit_is_changed_while_it_works(tq: TomQueue) -> None:
     assert (limit.concurrency, limit.changed, limit.let_in, limit.waiting) == (3, True, 1, 4)
     tq.limits.reset("call")
     assert not tq.limits.list()[0].changed
-    for wrong, complaint in (({}, "say what"), ({"concurrency": 0}, "at least 1"), ({"rate": "x"}, "is no rate")):
+    for wrong, complaint in (
+        ({}, "say what"),
+        ({"concurrency": 0}, "concurrency=0 must be between 1 and 1000000; to stop jobs, pause their queue"),
+        ({"concurrency": 10**10}, "must be between 1 and"),
+        ({"concurrency": "5"}, "concurrency='5' must be a whole number"),
+        ({"rate": "x"}, "is no rate"),
+    ):
         with pytest.raises(SettingsError, match=complaint):
             tq.limits.set("call", **wrong)
     with pytest.raises(JobNotFound, match="known limits: call"):

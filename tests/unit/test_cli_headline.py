@@ -2,7 +2,7 @@
 
 import pytest
 
-from tomqueue.worker.error_text import headline
+from tomqueue.error_text import headline
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tomqueue.worker.error_text import MOST, error_text, message_of, storable, without_our_frames
+from tomqueue.error_text import MOST, error_text, message_of, storable, without_our_frames
 
 
 class Speechless(Exception):
@@ -58,6 +58,6 @@ def test_only_our_frames_at_the_top_are_cut(monkeypatch: pytest.MonkeyPatch) -> 
     whole = traceback.format_exception(error)
     without_our_frames(error)
     assert traceback.format_exception(error) == whole
-    monkeypatch.setattr("tomqueue.worker.error_text.OURS", __file__)
+    monkeypatch.setattr("tomqueue.error_text.OURS", __file__)
     without_our_frames(error)
     assert traceback.format_exception(error) == whole

@@ -92,6 +92,17 @@ def test_a_key_that_is_too_long_or_raises_is_refused_at_the_enqueue() -> None:
         key_of(concurrency=1, concurrency_key=lambda account_id: account_id / 0)
 
 
+@pytest.mark.parametrize("options", [{"redact": ("month",)}, {"encrypt": True}])
+def test_no_message_of_a_discreet_job_quotes_a_value(options: dict[str, Any]) -> None:
+    """Nor what it was raised from."""
+    nothing: dict[str, str] = {}
+    for key in (lambda: {"a": "hunter2"}, lambda: nothing["hunter2"]):
+        with pytest.raises(EnqueueError, match="report: concurrency_key r") as raised:
+            key_of(concurrency=1, concurrency_key=key, **options)
+        assert "hunter2" not in str(raised.value)
+        assert raised.value.__suppress_context__ or raised.value.__context__ is None
+
+
 def test_functions_and_classes_say_their_keys() -> None:
     """A class's fields are its arguments; the context is none."""
     tq = TomQueue("sqlite:///never-opened.db")
@@ -145,6 +156,8 @@ def test_moments_begin_now_or_where_the_last_one_ended() -> None:
     assert quota(every=second, free_at=NOW + second).slots(1) == [NOW + second]
     assert quota(every=second).next_at(2) == NOW + 2 * second
     assert quota(every=second, free_at=NOW).next_at(0) == NOW
+    lowered = quota(every=second, free_at=NOW + timedelta(days=1))
+    assert lowered.next_at(0) == NOW + HORIZON + second
 
 
 def test_a_look_is_due_where_no_end_will_make_room() -> None:

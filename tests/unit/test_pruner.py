@@ -5,6 +5,7 @@ from typing import cast
 
 import pytest
 
+from tomqueue.errors import StoreError
 from tomqueue.store.pruning import PIECE, Pruning
 from tomqueue.worker import pruner
 from tomqueue.worker.pruner import EVERY, ORPHANS_EVERY, Pruner
@@ -85,6 +86,27 @@ def test_one_step_is_one_piece_and_the_next_follows_at_once(clock: Clock) -> Non
     clock.now += EVERY
     one.step()
     assert kept.calls.count("history") == 4
+
+
+def test_one_that_is_refused_is_tried_again_a_minute_later(clock: Clock) -> None:
+    """An audit trail that nobody may delete keeps the housekeeper from nothing else."""
+
+    class Refused(Kept):
+        def history(self, now: datetime, limit: int) -> int:
+            super().history(now, limit)
+            raise StoreError("permission denied")
+
+    kept = Refused()
+    one = made(kept)
+    clock.now += EVERY
+    with pytest.raises(StoreError):
+        one.step()
+    for _ in range(3):
+        one.step()
+    assert kept.calls.count("history") == 1
+    clock.now += EVERY
+    with pytest.raises(StoreError):
+        one.step()
 
 
 def test_the_walk_goes_on_where_it_was_and_rests_at_its_end(clock: Clock) -> None:

@@ -1,8 +1,8 @@
 """What of a job's arguments is shown: the paths of a declaration, and what they take away."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 import msgspec
 import pytest
@@ -215,6 +215,18 @@ def test_no_message_quotes_a_value(options: dict[str, Any]) -> None:
 
     assert "hunter2" not in paint_error(app.registry.of_class(Paint).load, '{"colour":"hunter2"}')
 
+    @app.target(**options)
+    @dataclass
+    class Brush:
+        colour: Literal["red", "blue"]
+
+        def paint(self) -> None: ...
+
+    with pytest.raises(ArgumentsError, match="the object cannot be stored; the reason may quote") as refused:
+        app.delay(Brush("hunter2")).paint()  # type: ignore[arg-type] # what is wrong with it
+    assert refused.value.__cause__ is None
+    assert refused.value.__suppress_context__
+
 
 def paint_error(load: Any, payload: str) -> str:
     """Return the message of a payload that cannot be read; nothing may be shown as its cause."""
@@ -228,6 +240,15 @@ def paint_error(load: Any, payload: str) -> str:
 def test_what_is_on_its_way_has_no_arguments_in_its_repr() -> None:
     """Prepared calls, loaded jobs, drafts."""
     app = TomQueue("sqlite://")
+
+    @app.job(redact=("tags",))
+    class Tagged:
+        tags: list[str] = field(default_factory=list)
+
+        def process(self) -> None: ...
+
+    tagged: Any = Tagged
+    assert "hunter2" not in repr(tagged(["hunter2"]))
 
     @app.job(redact=("token",))
     class Mail:

@@ -107,3 +107,8 @@ def test_a_process_that_cannot_be_made_is_tried_every_second(place: Place) -> No
     """The machine is out of processes or memory: that passes."""
     place.restarts.started(place.now)
     assert place.pause() == 1
+    place.answers = True
+    place.live(1, missed=True)
+    place.now += 60
+    place.restarts.started(place.now)
+    assert place.pause() == 1

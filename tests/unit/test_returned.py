@@ -56,6 +56,26 @@ def test_without_annotation_it_is_plain_json() -> None:
     assert codec.decode(codec.encode((1, 2), MOST)) == [1, 2]
 
 
+def nested(depth: int) -> Any:
+    """Return a list in a list in a list."""
+    found: list[Any] = []
+    for _ in range(depth):
+        found = [found]
+    return found
+
+
+@dataclasses.dataclass
+class Detached:
+    """What cannot be read any more."""
+
+    name: str = "x"
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "name":
+            raise RuntimeError("not bound to a session")
+        return super().__getattribute__(name)
+
+
 @pytest.mark.parametrize(
     ("kind", "value", "why"),
     [
@@ -64,6 +84,8 @@ def test_without_annotation_it_is_plain_json() -> None:
         (Any, {1: 2}, "a key of type int would not come back"),
         (float, float("inf"), "NaN and infinity are not JSON"),
         (Any, object(), "object cannot travel as JSON"),
+        (Any, nested(600), "it contains itself, or is nested too deeply"),
+        (Any, Detached(), "its own code raised RuntimeError: not bound to a session"),
         pytest.param(
             str, "x" * MOST, "it is 1,002 bytes of JSON and the setting max_payload_bytes allows 1,000", id="too large"
         ),

@@ -22,6 +22,13 @@ def test_arguments_go_before_the_environment() -> None:
     assert read_settings({}) == Settings()
 
 
+def test_no_view_of_them_shows_a_password() -> None:
+    """Neither Python's nor that of rich, which looks into Structs."""
+    found = read_settings({}, database_url="sqlite:///hunter2", encryption_keys="hunter2")
+    assert "database_url=***" in repr(found)
+    assert "hunter2" not in f"{found!r}{found.__rich_repr__()}"
+
+
 def test_the_environment_of_the_process_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """Unless another is given; what is no setting is left alone."""
     monkeypatch.setenv("TOMQUEUE_DATABASE_URL", "sqlite:///x.db")
@@ -48,6 +55,8 @@ def test_the_environment_of_the_process_is_read(monkeypatch: pytest.MonkeyPatch)
         ({"backoff_cap": -1}, "backoff_cap=-1.0 must be at least 0"),
         ({"backoff_jitter": -0.1}, "backoff_jitter"),
         ({"database_timeout": -1}, "database_timeout"),
+        ({"keep_completed": 1e12}, r"keep_completed=1000000000000.0 must be at most 3155760000 \(a hundred years\)"),
+        ({"max_run_time": float("inf")}, "max_run_time=inf must be at most"),
         ({"lease": 1.0, "heartbeat": 0.5}, "lease=1.0 must be more than heartbeat=0.5 and a second"),
         ({"lease": 9.0, "heartbeat": 5.0}, "lease=9.0 must be at least twice heartbeat=5.0"),
         ({"table_prefix": "a-b"}, "table_prefix='a-b' must match"),

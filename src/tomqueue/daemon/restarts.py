@@ -54,7 +54,7 @@ class Restarts:
 
     def may_start(self, now: float, *, database_answers: bool) -> bool:
         """Say whether the place may be filled: its pause is over, or it waits for a database that is there."""
-        waited = self.missed > 0 and now >= self.ended_at + LONGEST_WHILE_IT_ANSWERS
+        waited = self.missed > 0 and now >= max(self.ended_at + LONGEST_WHILE_IT_ANSWERS, self.started_at + PAUSE)
         return now >= self.next_start or (database_answers and waited)
 
 

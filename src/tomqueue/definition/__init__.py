@@ -22,7 +22,7 @@ from tomqueue.definition.delays import Delayed, Delays
 from tomqueue.definition.encryption import Encryption
 from tomqueue.definition.exchange import checked_exchange
 from tomqueue.definition.function import BoundDefinition, Definition
-from tomqueue.definition.limit import FAIR, Counted, Limit, name_of_key, rate_interval
+from tomqueue.definition.limit import FAIR, Counted, Limit, concurrency_problem, name_of_key, rate_interval
 from tomqueue.definition.options import CallersOptions, JobOptions, Options, OverrideOptions, Overrides, seconds_of
 from tomqueue.definition.plan import Plan, Post, Step, plan_of, within, workflow_of
 from tomqueue.definition.prepared import Enqueuer, JobDefinition, Loaded, Prepared
@@ -74,6 +74,7 @@ __all__ = [
     "chain",
     "check_declared",
     "checked_exchange",
+    "concurrency_problem",
     "group",
     "name_of_key",
     "plan_of",

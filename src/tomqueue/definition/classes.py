@@ -115,7 +115,9 @@ def with_fields(job_name: str, job_class: type[T], redact: Sequence[str] = ()) -
     if not issubclass(job_class, msgspec.Struct) and FIELDS_DECLARED.isdisjoint(vars(job_class)):
         for name in set(inspect.get_annotations(job_class)) & {name.partition(".")[0] for name in redact}:
             given = vars(job_class).get(name, dataclasses.MISSING)
-            if not isinstance(given, dataclasses.Field):
+            if isinstance(given, dataclasses.Field):
+                given.repr = False
+            else:
                 setattr(job_class, name, dataclasses.field(default=given, repr=False))
         job_class = dataclasses.dataclass(job_class)
     for field in field_names(job_class):

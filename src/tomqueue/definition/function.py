@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Generic, ParamSpec, TypeVar, Unpack
 
-from tomqueue.definition.inspection import colour_of, name_of, place_of, result_of, signature_of, wants_context
+from tomqueue.definition.inspection import colour_of, name_of, place_of, result_of, wants_context
 from tomqueue.definition.limit import limiting_of
 from tomqueue.definition.options import Options, OverrideOptions, Overrides
 from tomqueue.definition.prepared import NO_OVERRIDES, Enqueuer, Loaded, Prepared
@@ -58,8 +58,7 @@ class Definition(Generic[CallP, P, R]):
         skip = int(self.wants_context)
         self._codec = ArgumentsCodec.of_function(function, self.name, skip=skip, secrecy=options.secrecy)
         check_declared(self.name, options, self._codec.parameters)
-        self._signature = signature_of(function, skip=skip)
-        self.limiting = limiting_of(self.name, options, self._signature.parameters)
+        self.limiting = limiting_of(self.name, options, {one.name: one for one in self._codec.parameters})
 
     def __repr__(self) -> str:
         return f"<job {self.name}>"
@@ -95,7 +94,9 @@ class Definition(Generic[CallP, P, R]):
         """Check a call's arguments and join them with ``overrides``."""
         payload = self._codec.encode(args, kwargs)
         unique = None if is_plain(self.options, overrides) else self._unique(overrides, payload, args, kwargs)
-        counted = None if self.limiting is None else self.limiting.counted(lambda: self._by_name(args, kwargs))
+        counted = (
+            None if self.limiting is None else self.limiting.counted(lambda: self._codec.bound(args, kwargs).arguments)
+        )
         return Prepared(definition=self, payload=payload, overrides=overrides, unique=unique, counted=counted)
 
     def _unique(
@@ -107,11 +108,6 @@ class Definition(Generic[CallP, P, R]):
 
         fingerprint = partial(self._codec.fingerprint, payload)
         return unique_of(self.name, self.options, overrides, ask=ask, fingerprint=fingerprint)
-
-    def _by_name(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        bound = self._signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        return bound.arguments
 
     def without_arguments(self) -> Prepared:
         """Return the call that a tick enqueues; what has a default takes it when it runs."""

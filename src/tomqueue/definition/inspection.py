@@ -10,7 +10,7 @@ from tomqueue.definition.options import Options, checked_name
 from tomqueue.errors import DefinitionError
 from tomqueue.payload import ReturnCodec, function_hints
 
-__all__ = ["colour_of", "name_of", "place_of", "result_of", "signature_of", "wants_context"]
+__all__ = ["colour_of", "name_of", "place_of", "result_of", "wants_context"]
 
 POSITIONAL = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
 
@@ -59,12 +59,6 @@ def colour_of(job_name: str, function: Callable[..., Any], options: Options) -> 
             "make it a plain def"
         )
     return is_async
-
-
-def signature_of(function: Callable[..., Any], *, skip: int) -> inspect.Signature:
-    """Return the signature of ``function`` without its first ``skip`` parameters."""
-    signature = inspect.signature(function)
-    return signature.replace(parameters=list(signature.parameters.values())[skip:])
 
 
 def wants_context(function: Callable[..., Any], context_type: type, *, skip_self: bool = False) -> bool:

@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,17 @@ from uuid import UUID
 from tomqueue.definition.options import Options, number_problem
 from tomqueue.errors import DefinitionError, EnqueueError
 
-__all__ = ["FAIR", "LONGEST_KEY", "Counted", "Limit", "Limiting", "limiting_of", "name_of_key", "rate_interval"]
+__all__ = [
+    "FAIR",
+    "LONGEST_KEY",
+    "Counted",
+    "Limit",
+    "Limiting",
+    "concurrency_problem",
+    "limiting_of",
+    "name_of_key",
+    "rate_interval",
+]
 
 MOST_AT_ONCE = 1_000_000
 MOST_OFTEN = 1000.0
@@ -43,7 +53,7 @@ class Counted:
 
     job_name: str
     limit: Limit | None
-    key: str | None
+    key: str | None = field(repr=False)
 
     def limit_key(self, queue: str) -> str:
         """Return what the row holds. Raises EnqueueError for what is too long."""
@@ -51,19 +61,25 @@ class Counted:
         whole = name if self.key is None else f"{name}:{self.key}"
         if len(whole) > LONGEST_KEY:
             raise EnqueueError(
-                f"{self.job_name}: the key {whole[:60]!r}… of its limit has {len(whole)} characters, and "
+                f"{self.job_name}: the key of its limit, with the name {name!r}, has {len(whole)} characters, and "
                 f"{LONGEST_KEY} are the most: use a shorter one, such as an id or a digest"
             )
         return whole
 
 
 class Limiting:
-    """A declaration's limit or fair sharing: says what a call counts in. ``parameters`` are those of the job."""
+    """A declaration's limit or fair sharing: says what a call counts in.
 
-    def __init__(self, job_name: str, limit: Limit | None, option: str | None, key: Any) -> None:
+    No message of one that ``is_discreet`` quotes a value.
+    """
+
+    def __init__(
+        self, job_name: str, limit: Limit | None, option: str | None, key: Any, *, is_discreet: bool = False
+    ) -> None:
         self.limit = limit
         self._job_name = job_name
         self._option = option
+        self._is_discreet = is_discreet
         self._key: Callable[..., Any] | None = key
         self._takes = () if key is None else tuple(inspect.signature(key).parameters)
 
@@ -78,12 +94,16 @@ class Limiting:
         try:
             said = self._key(**{name: values[name] for name in self._takes if name in values})
         except Exception as error:
-            raise EnqueueError(f"{self._job_name}: {self._option} raised {type(error).__name__}: {error}") from error
+            what = f"{self._job_name}: {self._option} raised {type(error).__name__}"
+            if self._is_discreet:
+                raise EnqueueError(what) from None
+            raise EnqueueError(f"{what}: {error}") from error
         key: object = str(said) if isinstance(said, int | UUID) else said
         if not isinstance(key, str) or not key or key != key.strip() or not key.isprintable():
+            returned = f"a value of type {type(said).__name__}" if self._is_discreet else repr(said)
             raise EnqueueError(
-                f"{self._job_name}: {self._option} returned {said!r}, and a key is a number, a UUID, or printable text "
-                "without space around it"
+                f"{self._job_name}: {self._option} returned {returned}, and a key is a number, a UUID, or printable "
+                "text without space around it"
             )
         return key
 
@@ -91,7 +111,7 @@ class Limiting:
 def limiting_of(job_name: str, options: Options, parameters: Mapping[str, inspect.Parameter]) -> Limiting | None:
     """Return the limit that a declaration says, if any; raise DefinitionError that names what cannot work."""
     every = None
-    problems = {"concurrency": number_problem(options.concurrency, least=1, most=MOST_AT_ONCE, whole=True)}
+    problems = {"concurrency": concurrency_problem(options.concurrency)}
     if options.rate is not None:
         try:
             every = rate_interval(options.rate)
@@ -106,8 +126,14 @@ def limiting_of(job_name: str, options: Options, parameters: Mapping[str, inspec
     keyed = next((name for name in KEYS if getattr(options, name) is not None), None)
     key = None if keyed is None else getattr(options, keyed)
     if options.concurrency is None and every is None:
-        return None if key is None else Limiting(job_name, None, keyed, key)
-    return Limiting(job_name, Limit(name=job_name, concurrency=options.concurrency, every=every), keyed, key)
+        return None if key is None else Limiting(job_name, None, keyed, key, is_discreet=options.secrecy.discreet)
+    limit = Limit(name=job_name, concurrency=options.concurrency, every=every)
+    return Limiting(job_name, limit, keyed, key, is_discreet=options.secrecy.discreet)
+
+
+def concurrency_problem(concurrency: object) -> str:
+    """Say why so many jobs cannot run at once; empty if they can, or for None."""
+    return number_problem(concurrency, least=1, most=MOST_AT_ONCE, whole=True)
 
 
 def conflict_of(options: Options) -> str:

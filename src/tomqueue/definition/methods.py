@@ -15,7 +15,7 @@ from tomqueue.definition.inspection import colour_of, result_of, wants_context
 from tomqueue.definition.options import Options, Overrides, checked_name
 from tomqueue.definition.prepared import Loaded, Prepared
 from tomqueue.definition.uniqueness import check_declared, is_plain, unique_of
-from tomqueue.errors import DefinitionError, EnqueueError, JobTargetGone, UnreadableArguments
+from tomqueue.errors import ArgumentsError, DefinitionError, EnqueueError, JobTargetGone, UnreadableArguments
 from tomqueue.payload import ArgumentsCodec, check_names, digest_of, field_names, vague
 from tomqueue.redaction import Path
 
@@ -121,7 +121,7 @@ class MethodDefinition:
         arguments, target = self._codec.encode(args, kwargs), ""
         stored = Stored(arguments=msgspec.Raw(arguments.encode()))
         if self.kind is Kind.INSTANCE:
-            target = self._carrier().encode(receiver)
+            target = self._encoded(receiver)
             stored.target = msgspec.Raw(target.encode())
         unique = None
         if not is_plain(self.options, terms):
@@ -131,6 +131,16 @@ class MethodDefinition:
                 fingerprint=lambda: self._fingerprint(target, arguments),
             )  # fmt: skip
         return Prepared(definition=self, payload=msgspec.json.encode(stored).decode(), overrides=terms, unique=unique)
+
+    def _encoded(self, receiver: object) -> str:
+        try:
+            return self._carrier().encode(receiver)
+        except ArgumentsError:
+            if self.options.secrecy.discreet:
+                raise ArgumentsError(
+                    f"{self.name}: the object cannot be stored; the reason may quote what is not to be shown"
+                ) from None
+            raise
 
     def _asked(self, rule: Any, receiver: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Ask a callable for the key as the method is called: with its object or class first, if it has one."""

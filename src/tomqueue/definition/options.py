@@ -10,6 +10,7 @@ from tomqueue.errors import DefinitionError, EnqueueError, SettingsError, TomQue
 from tomqueue.payload import Secrecy
 from tomqueue.priority import Priority
 from tomqueue.settings import check_name
+from tomqueue.times import CENTURY
 
 __all__ = [
     "CallersOptions",
@@ -23,7 +24,6 @@ __all__ = [
 ]
 
 MILLISECOND = 0.001
-CENTURY = 100 * 365.25 * 86400.0
 MOST_ATTEMPTS = 2**31 - 1
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(9001, 1, 1, tzinfo=UTC)

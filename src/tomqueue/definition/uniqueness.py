@@ -40,9 +40,17 @@ class Terms(Protocol):
         """How long it is held at most, from the enqueue on."""
 
 
+class Declared(Terms, Protocol):
+    """What a declaration says besides."""
+
+    @property
+    def encrypt(self) -> bool | None:
+        """Whether the arguments are encrypted."""
+
+
 def unique_of(
     name: str,
-    declared: Terms,
+    declared: Declared,
     given: Terms,
     *,
     ask: Callable[[Callable[..., Any]], Any],
@@ -54,6 +62,7 @@ def unique_of(
     EnqueueError for a key that cannot be, and for terms without a key.
     """
     rule = declared.unique if given.unique is None else given.unique
+    check_tells_nothing(name, rule, EnqueueError, encrypt=declared.encrypt)
     key = key_of(name, rule, ask, fingerprint)
     if key is None:
         if not callable(rule):
@@ -86,7 +95,7 @@ def key_of(
             f"{name}: unique gave a value of type {type(key).__name__}: a key is a str, or None for none"
         )
     if problem := key_problem(key):
-        raise EnqueueError(f"{name}: the unique key {key[:LONGEST_KEY]!r} {problem}")
+        raise EnqueueError(f"{name}: the unique key {problem}")
     return key
 
 
@@ -121,11 +130,21 @@ def until_problem(until: object) -> str:
     return "" if until in (None, START, FINISH) else f"is unknown: use {START!r} or {FINISH!r}"
 
 
-def check_declared(name: str, terms: Terms, parameters: Sequence[inspect.Parameter]) -> None:
+def check_declared(name: str, terms: Declared, parameters: Sequence[inspect.Parameter]) -> None:
     """Raise DefinitionError for terms without a key, and for a callable that does not take what the job takes."""
     if terms.unique is None or terms.unique is False:
         check_no_terms(name, terms, DefinitionError)
+    check_tells_nothing(name, terms.unique, DefinitionError, encrypt=terms.encrypt)
     check_rule(name, terms.unique, parameters, DefinitionError)
+
+
+def check_tells_nothing(name: str, rule: Rule | None, error: type[TomQueueError], *, encrypt: bool | None) -> None:
+    """Raise ``error`` for a key by which encrypted arguments could be found, by trying."""
+    if rule is True and encrypt:
+        raise error(
+            f"{name}: unique=True stores a digest of the arguments, by which encrypted ones could be guessed: give "
+            "unique= a function of what is no secret, such as lambda order_id, card: str(order_id)"
+        )
 
 
 def check_no_terms(name: str, terms: Terms, error: type[TomQueueError]) -> None:

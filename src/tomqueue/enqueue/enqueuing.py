@@ -85,10 +85,7 @@ class Enqueuing:
         if not prepared:
             return []
         request = Request(drafts=[self._drafts.of(one) for one in prepared], connection=self._connection(caller))
-        self._stack()(request)
-        for draft in request.drafts:
-            if draft.definition.result is not None and draft.job is not None and draft.job.id:
-                draft.job.with_results(self._results())  # of one that ran inline it is known already
+        self._pass(request)
         return request.jobs
 
     def _send_workflow(self, plan: Plan, caller: Any) -> Workflow:
@@ -96,8 +93,15 @@ class Enqueuing:
         for draft, post in zip(drafts, plan.posts, strict=True):
             draft.post = post
         request = Request(drafts=drafts, connection=self._connection(caller), plan=plan)
-        self._stack()(request)
+        self._pass(request)
         return enqueued(request)
+
+    def _pass(self, request: Request) -> None:
+        """Let a request go through the stack, and its jobs know where their results will be."""
+        self._stack()(request)
+        for draft in request.drafts:
+            if draft.definition.result is not None and draft.job is not None and draft.job.id:
+                draft.job.with_results(self._results())  # of one that ran inline it is known already
 
     def _connection(self, caller: Any) -> Any:
         if caller is not None:

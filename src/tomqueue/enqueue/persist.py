@@ -20,10 +20,19 @@ __all__ = ["Persist"]
 class Persist:
     """Turns drafts into rows; a draft larger than ``max_payload_bytes`` stops the call before anything is written.
 
-    What is to be encrypted is from here on. What is to be redacted is written into ``meta``.
+    What is to be encrypted is from here on. What is to be redacted is written into ``meta``. ``shown`` says what may be
+    seen of the arguments of jobs that were there already.
     """
 
-    def __init__(self, store: Callable[[], SqlStore], keyring: Keyring, max_payload_bytes: int) -> None:
+    def __init__(
+        self,
+        store: Callable[[], SqlStore],
+        keyring: Keyring,
+        max_payload_bytes: int,
+        *,
+        shown: Callable[[Job], Any],
+    ) -> None:
+        self._shown = shown
         self._store = store
         self._keyring = keyring
         self._most = max_payload_bytes
@@ -44,9 +53,11 @@ class Persist:
             if row.unique is None:
                 draft.job = job_of(draft, row, known)
             elif known.id in made:  # another one of this call has the same key
-                draft.job = replace(made[known.id]).as_existing()
+                draft.job = replace(made[known.id]).as_existing().shown_by(self._shown)
+            elif known.existing is not None:
+                draft.job = made[known.id] = known.existing.shown_by(self._shown)
             else:
-                draft.job = made[known.id] = known.existing or unique_job_of(draft, row, known)
+                draft.job = made[known.id] = unique_job_of(draft, row, known)
 
     def _write(self, request: Request, rows: Sequence[NewJob]) -> list[Inserted]:
         if request.plan is None:

@@ -13,14 +13,13 @@ keyring: how a payload is encrypted where the database keeps it
 
 from tomqueue.payload.codecs import ArgumentsCodec, InstanceCodec, function_hints
 from tomqueue.payload.fidelity import field_names
-from tomqueue.payload.keyring import NO_KEYS, Keyring, new_key
+from tomqueue.payload.keyring import Keyring, new_key
 from tomqueue.payload.layout import Layout
 from tomqueue.payload.returned import NotJson, ReturnCodec, faithful_json
 from tomqueue.payload.secrecy import OPEN, Secrecy, check_names, vague
 from tomqueue.payload.text import digest_of
 
 __all__ = [
-    "NO_KEYS",
     "OPEN",
     "ArgumentsCodec",
     "InstanceCodec",

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 from tomqueue.errors import SettingsError, UnknownKey, UnreadableArguments
 from tomqueue.redaction import SEALED
 
-__all__ = ["NO_KEYS", "Keyring", "new_key"]
+__all__ = ["Keyring", "new_key"]
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -140,6 +140,3 @@ def library() -> Library:
     except ModuleNotFoundError as error:
         cure = "pip install 'tomqueue[encryption]'"
         raise SettingsError(f"encryption_keys needs the package cryptography: {cure}") from error
-
-
-NO_KEYS = Keyring()

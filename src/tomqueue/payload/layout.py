@@ -144,15 +144,21 @@ def stored_type(parameter: inspect.Parameter, hint: Any) -> Any:
 def check_travels(job_name: str, name: str, kind: Any) -> None:
     """Raise DefinitionError if a value of the type ``kind`` cannot be written as JSON and read again."""
     try:
-        parts = list(parts_of(msgspec.inspect.type_info(kind), set()))
+        stranger = stranger_in(kind)
     except TypeError as error:
         raise DefinitionError(f"{job_name}: parameter '{name}': {error}") from error
-    for part in parts:
-        if isinstance(part, msgspec.inspect.CustomType) and not issubclass(part.cls, PurePath):
-            raise DefinitionError(
-                f"{job_name}: parameter '{name}' is annotated {part.cls.__name__}, which cannot travel as "
-                "JSON; pass its key and load it in the job"
-            )
+    if stranger is not None:
+        raise DefinitionError(
+            f"{job_name}: parameter '{name}' is annotated {stranger.__name__}, which cannot travel as JSON; pass its "
+            "key and load it in the job"
+        )
+
+
+def stranger_in(kind: Any) -> type | None:
+    """Return a type within the type ``kind`` whose values cannot be JSON. Raises TypeError for what is no type."""
+    parts = list(parts_of(msgspec.inspect.type_info(kind), set()))
+    custom = (part.cls for part in parts if isinstance(part, msgspec.inspect.CustomType))
+    return next((cls for cls in custom if not issubclass(cls, PurePath)), None)
 
 
 def parts_of(info: Any, seen: set[int]) -> Iterator[msgspec.inspect.Type]:

@@ -2,19 +2,16 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import PurePath
 from typing import Any, get_type_hints
 
 import msgspec
 
 from tomqueue.errors import DefinitionError
 from tomqueue.payload.fidelity import NOT_FINITE, change_of, not_finite
-from tomqueue.payload.layout import parts_of
-from tomqueue.payload.text import ENCODER, encoding_error, from_json
+from tomqueue.payload.layout import stranger_in
+from tomqueue.payload.text import ENCODER, TOO_DEEP, encoding_error, from_json
 
 __all__ = ["NotJson", "ReturnCodec", "faithful_json"]
-
-BROKEN = (TypeError, ValueError, RecursionError, msgspec.MsgspecError)
 
 
 class NotJson(ValueError):
@@ -28,10 +25,10 @@ def faithful_json(value: Any, decoder: "msgspec.json.Decoder[Any]", setting: str
     """
     try:
         encoded = ENCODER.encode(value)
-        back = decoder.decode(encoded)
-    except BROKEN as error:
-        raise NotJson(encoding_error(value) or (NOT_FINITE if not_finite(value) else str(error))) from error
-    if change := change_of(value, back):
+        change = change_of(value, decoder.decode(encoded))
+    except Exception as error:  # whatever the value's own code raises
+        raise NotJson(reason_of(value, error)) from error
+    if change:
         raise NotJson(change)
     if len(encoded) > most_bytes:
         raise NotJson(
@@ -39,6 +36,15 @@ def faithful_json(value: Any, decoder: "msgspec.json.Decoder[Any]", setting: str
             "store it elsewhere and keep its key"
         )
     return encoded.decode()
+
+
+def reason_of(value: Any, error: Exception) -> str:
+    """Say why a value cannot be JSON; ``error`` is what came of trying."""
+    if isinstance(error, RecursionError):
+        return TOO_DEEP
+    if isinstance(error, TypeError | ValueError | msgspec.MsgspecError):
+        return encoding_error(value) or (NOT_FINITE if not_finite(value) else str(error))
+    return f"its own code raised {type(error).__name__}: {error}"
 
 
 class ReturnCodec:
@@ -74,15 +80,14 @@ class ReturnCodec:
     def _compiled(self) -> "msgspec.json.Decoder[Any]":
         kind = return_type(self._function)
         try:
-            parts = list(parts_of(msgspec.inspect.type_info(kind), set()))
+            stranger = stranger_in(kind)
         except TypeError as error:
             raise DefinitionError(f"{self._job_name}: what it returns cannot be kept: {error}") from error
-        for part in parts:
-            if isinstance(part, msgspec.inspect.CustomType) and not issubclass(part.cls, PurePath):
-                raise DefinitionError(
-                    f"{self._job_name}: it returns {part.cls.__name__}, which cannot be kept as JSON: return its key, "
-                    "or leave result_ttl out"
-                )
+        if stranger is not None:
+            raise DefinitionError(
+                f"{self._job_name}: it returns {stranger.__name__}, which cannot be kept as JSON: return its key, or "
+                "leave result_ttl out"
+            )
         return msgspec.json.Decoder(kind, dec_hook=from_json)
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["ENCODER", "SORTED", "digest_of", "encoding_error", "from_json", "located", "place_of"]
+__all__ = ["ENCODER", "SORTED", "TOO_DEEP", "digest_of", "encoding_error", "from_json", "located", "place_of"]
 
+TOO_DEEP = "it contains itself, or is nested too deeply"
 WHERE = re.compile(r"(?P<what>.*) - at `(?P<key>key` in `)?\$\.(?P<name>\w+)(?P<rest>.*)`", re.DOTALL)
 
 
@@ -46,7 +47,7 @@ def encoding_error(value: Any) -> str:
     try:
         ENCODER.encode(value)
     except RecursionError:
-        return "it contains itself, or is nested too deeply"
+        return TOO_DEEP
     except UnicodeEncodeError as error:
         return f"{error.reason}: a str with half a surrogate pair is no Unicode text; pass bytes"
     except (TypeError, ValueError) as error:

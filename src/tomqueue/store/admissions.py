@@ -71,7 +71,7 @@ class Admissions:
         return look
 
     def _admit(self, key: str) -> int:
-        return len(self._store.write(lambda connection: self._store.limits.admit(connection, key)))
+        return self._store.write(lambda connection: self._store.limits.look(connection, key))
 
     def _due(self) -> list[tuple[datetime, str]]:
         """Read which keys are to be looked at first, the soonest first: by the driver, for this is asked often."""

@@ -19,7 +19,6 @@ __all__ = [
     "renew",
     "renew_one",
     "restamp",
-    "unannounce",
 ]
 
 LARGE = 10_000
@@ -99,12 +98,6 @@ def restamp(connection: Connection, jobs: Table, ids: Sequence[int], old: dateti
     if found:
         connection.execute(update(jobs).where(jobs.c.id.in_(found)).values(announced_at=new))
     return found
-
-
-def unannounce(connection: Connection, jobs: Table, ids: Sequence[int], stamp: datetime) -> int:
-    """Let rows that still have ``stamp`` be announced again; return how many."""
-    meant = and_(jobs.c.id.in_(ids), jobs.c.announced_at == stamp, jobs.c.locked_by.is_(None))
-    return connection.execute(update(jobs).where(meant).values(announced_at=None)).rowcount
 
 
 def announced_since(connection: Connection, jobs: Table, ids: Sequence[int], since: datetime) -> list[AnnouncedRow]:

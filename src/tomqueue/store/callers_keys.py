@@ -165,7 +165,9 @@ class InMysql(InSqlite):
             current = self._waiting(left).where(self._jobs.c.id.in_(ids)).with_for_update(read=True)
             found |= holders(self._connection, current, self._committed.now())
         if gone := [lock for lock in left if lock in committed and lock not in found]:
-            self._freed.update(self._committed.key_holders(gone))  # still there for others: this transaction did it
+            now = self._committed.key_holders(gone)
+            found |= {lock: job for lock, job in now.items() if job.state is State.RUNNING}  # just claimed
+            self._freed.update(lock for lock in now if lock not in found)  # others see it wait: this one let it go
         return found
 
     def let_expired_go(self, locks: Sequence[str]) -> None:

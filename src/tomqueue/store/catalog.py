@@ -299,8 +299,9 @@ class Catalog:
         return self._store.write(lambda connection: self._execute_in(connection, meant, statement))
 
     def _execute_in(self, connection: Connection, meant: ColumnElement[bool], statement: Update | Delete) -> int:
-        with self._store.ties.followed(connection, meant, self._store.now()):
-            return connection.execute(statement).rowcount
+        ties = self._store.ties
+        with ties.followed(connection, meant, self._store.now()) as before:
+            return connection.execute(statement.where(ties.watched(before))).rowcount
 
     def _refuse(self, job_id: int, done: str) -> None:
         state = self.get(job_id).state

@@ -84,7 +84,7 @@ class HistoryTie(Tie):
 
     def follow(self, connection: Connection, changes: Sequence[Change], now: datetime) -> None:
         """Write the history of these rows."""
-        done = [change.before for change in changes if is_to_keep(change)]
+        done = [one.before for one in changes if one.succeeded and one.before.keep_completed is not None]
         if not done:
             return
         workers = select(self._workers.id, self._workers.name).where(
@@ -92,13 +92,6 @@ class HistoryTie(Tie):
         )
         names = {found.id: found.name for found in connection.execute(workers)}
         connection.execute(insert(self._history), [history_row(row, names.get(row.locked_by), now) for row in done])
-
-
-def is_to_keep(change: Change) -> bool:
-    """Say whether a job has succeeded that is to be kept."""
-    ending = change.ending
-    succeeded = change.after is None and isinstance(ending, Delete) and not ending.failed
-    return succeeded and change.before.keep_completed is not None
 
 
 def history_row(row: Row[Any], worker: str | None, now: datetime) -> dict[str, Any]:

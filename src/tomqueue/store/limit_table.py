@@ -9,8 +9,8 @@ from sqlalchemy import Table, and_, case, func, not_, select, update
 
 from tomqueue.definition import FAIR, name_of_key
 from tomqueue.errors import JobNotFound
-from tomqueue.store.limit_terms import micros
-from tomqueue.store.schema import Tables
+from tomqueue.store.limit_terms import have_looked_at, micros
+from tomqueue.store.schema import Tables, counted_key
 from tomqueue.store.sql import SqlStore
 
 __all__ = ["LimitRow", "LimitTable"]
@@ -81,19 +81,14 @@ class LimitTable:
                     connection.execute(select(self._limits.c.name).order_by(self._limits.c.name)).scalars()
                 )
             raise JobNotFound(f"no limit is called {name!r}; known limits: {names or 'none yet'}")
-        self._look_at_all(name)
-
-    def _look_at_all(self, name: str) -> None:
-        """Have every key of a limit looked at within a second: it may have room now."""
         keys, now = self._tables.limit_keys, self._store.now()
-        own = (keys.c.limit_key == name) | keys.c.limit_key.startswith(f"{name}:", autoescape=True)
-        self._store.write(lambda connection: connection.execute(update(keys).where(own).values(look_at=now)))
+        self._store.write(lambda connection: have_looked_at(connection, keys, name, now))
 
     def _rows(self, limit_key: str | None) -> list[LimitRow]:
         jobs = self._jobs.c
         counted = and_(jobs.limit_key.is_not(None), jobs.failed_at.is_(None))
         if limit_key is not None:
-            counted = and_(counted, jobs.limit_key == limit_key)
+            counted = and_(counted, counted_key(self._jobs) == limit_key)
         running, held = jobs.locked_by.is_not(None), jobs.held
         numbers = [number(running), number(and_(not_(held), not_(running))), number(and_(held, not_(running)))]
         found = select(jobs.limit_key, *numbers).where(counted).group_by(jobs.limit_key)

@@ -38,7 +38,7 @@ from tomqueue.job import NewJob
 from tomqueue.priority import PRIORITIES
 from tomqueue.store.announcing import PAYLOAD, AnnouncedRow
 from tomqueue.store.commit import after_commit
-from tomqueue.store.quotas import Quota
+from tomqueue.store.quotas import LOOK_AGAIN, Quota
 from tomqueue.store.schema import Tables, counted_key
 from tomqueue.store.ties import Change, Tie
 
@@ -121,6 +121,15 @@ class Limits(Tie):
 
     # Letting in ---------------------------------------------------------------------------------------
 
+    def look(self, connection: Connection, key: str) -> int:
+        """Let in what a key has room for, unless somebody is just doing so, whom nobody waits for; return how many."""
+        keys = self._keys
+        row = select(keys.c.limit_key).where(keys.c.limit_key == key)
+        free = connection.execute(row.with_for_update(skip_locked=True)).scalar()
+        if free is None and connection.execute(row).scalar() is not None:
+            return 0
+        return len(self.admit(connection, key))
+
     def admit(
         self, connection: Connection, key: str, *, ended: int = 0, untold: Collection[int] = ()
     ) -> dict[int, datetime]:
@@ -133,10 +142,14 @@ class Limits(Tie):
         quota = self._quota(connection, key, row, ended)
         waiting = self._waiting(connection, key, quota.room + 1) if quota.room else []
         due = sorted((one for one in waiting if one.run_at <= row.now), key=lambda one: (one.priority, one.run_at))
-        slots = quota.slots(len(due))
-        stamps = self._release(connection, due, slots, row.now, untold)
+        chosen = self._lock_first(connection, due, quota.room)
+        slots = quota.slots(len(chosen))
+        stamps = self._release(connection, chosen, slots, row.now, untold)
         later = min((one.run_at for one in waiting if one.run_at > row.now), default=None)
-        self._note(connection, key, row, quota.next_at(len(slots)), quota.look_at(len(due), later))
+        look_at = quota.look_at(len(due), later)
+        if len(chosen) < min(len(due), quota.room):  # somebody has locked one, and may not look at the key afterwards
+            look_at = row.now + LOOK_AGAIN
+        self._note(connection, key, row, quota.next_at(len(slots)), look_at)
         return stamps
 
     def _locked(self, connection: Connection, key: str) -> Row[Any]:
@@ -205,27 +218,33 @@ class Limits(Tie):
         found = connection.execute(union_all(*(select(first) for first in firsts)))
         return [Held(*row) for row in found]
 
+    def _lock_first(self, connection: Connection, due: Sequence[Held], room: int) -> list[Row[Any]]:
+        """Lock the first jobs that wait, at most ``room``; those that somebody else has locked are passed over."""
+        jobs = self._jobs
+        columns: tuple[Any, ...] = (jobs.c.id, jobs.c.queue, jobs.c.priority, jobs.c.name, literal_column(PAYLOAD))
+        chosen: list[Row[Any]] = []
+        rest = [one.id for one in due]
+        while rest and len(chosen) < room:
+            piece, rest = rest[: room - len(chosen)], rest[room - len(chosen) :]
+            meant = and_(jobs.c.id.in_(piece), waits_for_limit(jobs), jobs.c.failed_at.is_(None))
+            locked = select(*columns).where(meant).order_by(jobs.c.id).with_for_update(skip_locked=True)
+            found = {row.id: row for row in connection.execute(locked)}
+            chosen += [found[job] for job in piece if job in found]
+        return chosen
+
     def _release(
         self,
         connection: Connection,
-        due: Sequence[Held],
+        chosen: Sequence[Row[Any]],
         slots: Sequence[datetime],
         now: datetime,
         untold: Collection[int],
     ) -> dict[int, datetime]:
-        """Let jobs in at these moments; return the stamps of those that are ready now.
-
-        Rows that somebody else is changing are passed over: who changes them looks at the key once more.
-        """
-        if not slots:
+        """Let jobs in at these moments; return the stamps of those that are ready now."""
+        if not chosen:
             return {}
         jobs = self._jobs
-        chosen = [one.id for one in due[: len(slots)]]
-        meant = and_(jobs.c.id.in_(chosen), waits_for_limit(jobs), jobs.c.failed_at.is_(None))
-        columns: tuple[Any, ...] = (jobs.c.id, jobs.c.queue, jobs.c.priority, jobs.c.name, literal_column(PAYLOAD))
-        locked = select(*columns).where(meant).order_by(jobs.c.id).with_for_update(skip_locked=True)
-        found = {row.id: row for row in connection.execute(locked)}
-        at = dict(zip([job for job in chosen if job in found], slots, strict=False))
+        at = dict(zip([row.id for row in chosen], slots, strict=True))
         ready = sorted(job for job, moment in at.items() if moment <= now)
         stamp = now if self.publish is not None or not self._has_broker else None
         let_in = {"held": false(), "parked_at": null()}
@@ -236,7 +255,8 @@ class Limits(Tie):
             connection.execute(update(jobs).where(jobs.c.id == job).values(values))
         if stamp is None:
             return {}
-        news = [AnnouncedRow(stamp, *found[job]) for job in chosen if job in set(ready).difference(untold)]
+        told = set(ready).difference(untold)
+        news = [AnnouncedRow(stamp, *tuple(row)) for row in chosen if row.id in told]
         if self.publish is not None and news:
             after_commit(connection, partial(self.publish, news))
         return dict.fromkeys(ready, stamp)

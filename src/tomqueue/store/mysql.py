@@ -6,6 +6,7 @@ small when it last counted them.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -175,7 +176,8 @@ class MysqlStore(SqlStore):
         try:
             return work(self._repeated(lambda: self._read_once(lambda link: self._keys.is_held(link, lock))))
         finally:
-            self._keys.end_turn(self._links.get(), lock)
+            with suppress(Exception):  # a session that is gone has no turn any more
+                self._keys.end_turn(self._links.get(), lock)
 
     def _just_inserted(self, link: Any, wanted: str, count: int) -> list[Any]:
         """Read back what MySQL, which has no RETURNING, has just inserted.

@@ -1,7 +1,6 @@
 """Unique keys on MySQL and MariaDB, by the driver."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any
 
 from tomqueue.job import NewJob
@@ -53,8 +52,7 @@ class MysqlKeys:
 
     def end_turn(self, link: Any, lock: str) -> None:
         """Let the next one look."""
-        with suppress(Exception):  # of a session that is gone, which has no turn any more
-            rows(link, "SELECT RELEASE_LOCK(%s)", (f"tomqueue {lock}",))
+        rows(link, "SELECT RELEASE_LOCK(%s)", (f"tomqueue {lock}",))
 
     def let_expired_go(self, link: Any, locks: Sequence[str]) -> None:
         """Take locks from rows whose time to hold them is over."""

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import psycopg
-from sqlalchemy import ColumnElement, Connection, DateTime, Engine, event, func, text
+from sqlalchemy import ColumnElement, Connection, DateTime, Engine, event, func, select, text, true
 
 from tomqueue.errors import OutcomeUnknown, StoreError, StoreUnavailable
 from tomqueue.job import Claimed, NewJob
@@ -165,6 +165,11 @@ class PostgresStore(SqlStore):
             f" AND unique_expires_at <= {NOW}",
             (list(locks),),
         )
+
+    def _limit_waits(self, connection: Connection) -> None:
+        session = dict(zip(*self._session(), strict=True))
+        limits = {name: session[name] for name in ("lock_timeout", "idle_in_transaction_session_timeout")}
+        connection.execute(select(*(func.set_config(name, value, true()) for name, value in limits.items())))
 
     def _be_impatient(self, connection: Connection) -> None:
         connection.execute(text("SET LOCAL lock_timeout = '100ms'"))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-__all__ = ["HORIZON", "MOST", "Quota"]
+__all__ = ["HORIZON", "LOOK_AGAIN", "MOST", "Quota"]
 
 HORIZON = timedelta(seconds=3)
 """Moments of a rate are given so far ahead: longer than the pause between two looks, so that none comes late."""
@@ -45,7 +45,7 @@ class Quota:
     def next_at(self, used: int) -> datetime | None:
         """Return the first moment that no job has once ``used`` came in."""
         if self.every is None or not used:
-            return self.free_at
+            return self._soonest()
         return self._first() + self.every * used
 
     def look_at(self, due: int, later: datetime | None) -> datetime | None:
@@ -63,7 +63,13 @@ class Quota:
         return ahead if ahead > self.now else self.now + LOOK_AGAIN
 
     def _first(self) -> datetime:
-        return self.now if self.free_at is None else max(self.free_at, self.now)
+        return max(self._soonest() or self.now, self.now)
+
+    def _soonest(self) -> datetime | None:
+        """Return the first moment that no job has; of a rate that was lower before, no later than today's allows."""
+        if self.free_at is None or self.every is None:
+            return self.free_at
+        return min(self.free_at, self.now + HORIZON + self.every)
 
     def _ahead(self) -> int:
         """Return how many may be in that have not started: what has piled up starts at once when workers are back."""

@@ -238,8 +238,3 @@ def schedules_table(name: str, metadata: MetaData) -> Table:
         Column("seen_at", Instant, nullable=False),
         **INNODB,
     )
-
-
-def key_of_job() -> Column[Any]:
-    """Return the key of a table that has a row for each of some jobs, also when the job itself is gone."""
-    return Column("job_id", BigInteger, primary_key=True, autoincrement=False)

@@ -163,8 +163,8 @@ class SqlStore(Dialect):
         Those that a person has cancelled fail.
         """
         now = self.now()
-        with self.ties.followed(connection, claimed, now):
-            return sum(rows.let_go(connection, self.tables.jobs, claimed, values, now))
+        with self.ties.followed(connection, claimed, now) as before:
+            return sum(rows.let_go(connection, self.tables.jobs, claimed & self.ties.watched(before), values, now))
 
     def unannounce(self, ids: Sequence[int], stamp: datetime) -> int:
         """Let unclaimed rows that still have ``stamp`` be announced again; return how many."""
@@ -200,7 +200,7 @@ class SqlStore(Dialect):
 
     def _know_limits_for(self, connection: Connection | None, limits: Sequence[Limit]) -> None:  # noqa: ARG002 - for SQLite
         """Write what limits say, in a transaction of our own; see ``_know_queues_for``."""
-        self.write(lambda own: declare(own, self.tables.limits, limits))
+        self.write(lambda own: declare(own, self.tables, limits, self.now()))
         self._known_limits.update(limits)
 
     def know_queues(self, names: Iterable[str]) -> None:
@@ -279,7 +279,10 @@ class SqlStore(Dialect):
         ]
 
     def _finish_tied(self, connection: Connection, endings: Sequence[Ending]) -> list[Hold]:
-        """Finish rows, and let follow what they are tied to. Tied ones are locked then: they leave together."""
+        """Finish rows, and let follow what they are tied to. Tied ones are locked then: they leave together.
+
+        One whose tie is not written yet (its progress) ends as a row that has none.
+        """
         jobs, now = self.tables.jobs, self.now()
         tied = [ending for ending in endings if ending.tied]
         deletes = {ending.id for ending in tied if isinstance(ending, Delete)}
@@ -292,8 +295,7 @@ class SqlStore(Dialect):
             gone = {row.id for row in ours} & deletes
             rows.delete(connection, jobs, gone)
             held = [
-                Hold(ending.id in gone) if ending.id in deletes else rows.finish(connection, jobs, ending, now)
-                for ending in endings
+                Hold.OURS if ending.id in gone else rows.finish(connection, jobs, ending, now) for ending in endings
             ]
         ended = zip(endings, held, strict=True)
         self.errors.forget_gone(

@@ -201,7 +201,7 @@ class SqliteStore(SqlStore):
             super()._know_limits_for(connection, limits)
             return
         with self.translating():
-            declare(connection, self.tables.limits, limits)
+            declare(connection, self.tables, limits, self.now())
         after_commit(connection, lambda: self._known_limits.update(limits))
 
     # Claim --------------------------------------------------------------------------------------------

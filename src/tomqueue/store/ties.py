@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, select
+from sqlalchemy import ColumnElement, Connection, Row, Table, not_, or_, select
 
 from tomqueue.job import NewJob
 from tomqueue.store.announcing import by_key
@@ -102,6 +102,13 @@ class Ties:
             changes = [Change(row, after.get(row.id), said.get(row.id)) for row in before]
             for tie in ties:
                 tie.follow(connection, changes, now)
+
+    def watched(self, before: Sequence[Row[Any]]) -> ColumnElement[bool]:
+        """Return the condition of rows that may be changed: plain ones, and the tied ones that ``followed`` has locked.
+
+        A tied row that comes to be meant only in between, as one that its worker lets go, is not followed.
+        """
+        return or_(not_(self._jobs.c.tied), self._jobs.c.id.in_([row.id for row in before]))
 
     def free(self, connection: Connection, ids: Sequence[int]) -> None:
         """Take note that jobs, due and unannounced, are held no longer; told on once ``connection`` has committed."""

@@ -57,6 +57,9 @@ class Transactions(ABC):
         """Say whether the statement itself may be the trouble: it waited, ran or idled for too long."""
         return False
 
+    def _limit_waits(self, connection: Connection) -> None:  # noqa: B027 - for dialects
+        """Wait for nobody's lock for ever in this transaction, and keep nobody waiting, where a dialect can say so."""
+
     def is_to_blame_for(self, error: Exception) -> bool:
         """Say whether the database is to blame for what a job's own statement met, and not the statement.
 
@@ -113,6 +116,7 @@ class Transactions(ABC):
         try:
             with self.translating(), self.connected() as connection:
                 with connection.execution_options(tomqueue_write=True).begin():
+                    self._limit_waits(connection)
                     yield connection
                     committing = True
         except StoreUnavailable as error:

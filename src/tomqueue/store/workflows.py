@@ -295,7 +295,7 @@ def workflow_of_row(row: Row[Any], pending: int, failed: int) -> Workflow:
 def state_of(row: Row[Any]) -> WorkflowState:
     """Derive a workflow's state."""
     if row.finished_at is not None:
-        return WorkflowState.INCOMPLETE if row.lost else WorkflowState.SUCCEEDED
+        return WorkflowState.INCOMPLETE if row.lost or row.deleted_jobs else WorkflowState.SUCCEEDED
     if row.pending:
         return WorkflowState.RUNNING
     return WorkflowState.FAILED if row.cancelled_at is None else WorkflowState.CANCELLED

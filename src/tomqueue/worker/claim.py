@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from tomqueue.crash_points import reached
+from tomqueue.error_text import error_text, message_of, without_our_frames
 from tomqueue.errors import ClaimLost, Discard, JobCancelled, Parked, Verdict
 from tomqueue.events import Events
 from tomqueue.job import Claimed
@@ -13,7 +14,6 @@ from tomqueue.reporting import Reporting
 from tomqueue.store.base import Release
 from tomqueue.worker.attempt import Attempt, success_of
 from tomqueue.worker.endings import Ended
-from tomqueue.worker.error_text import error_text, message_of, without_our_frames
 from tomqueue.worker.finish import Policy, Settled, settle
 from tomqueue.worker.hooks import call_hook
 

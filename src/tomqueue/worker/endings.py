@@ -185,10 +185,10 @@ class Endings:
         reached("worker.before_flush")
         try:
             held = self._store.finish([one.ending for one in ended])
-        except StoreError as error:
-            if isinstance(error, StoreUnavailable | OutcomeUnknown):
-                self.put_back(ended, error)
-                raise
+        except (StoreUnavailable, OutcomeUnknown) as error:
+            self.put_back(ended, error)
+            raise
+        except Exception:  # noqa: BLE001 - one of them is the trouble, and says so alone
             self._commit_singly(deque(ended))
         except BaseException as error:
             self.put_back(ended, error)
@@ -197,13 +197,13 @@ class Endings:
             self.settled(ended, held)
 
     def _commit_singly(self, ended: deque[Ended]) -> None:
-        """Commit one by one what the database refused together, so that only the one that is the trouble waits."""
-        trouble: StoreError | None = None
+        """Commit one by one what was refused together, so that only the one that is the trouble waits."""
+        trouble: Exception | None = None
         while ended:
             one = ended.popleft()
             try:
                 self._commit_one(one)
-            except StoreError as error:
+            except Exception as error:  # noqa: BLE001 - raised when the others are through
                 self.put_back([one], error)
                 trouble = error
             except BaseException as error:
@@ -219,9 +219,18 @@ class Endings:
         except (StoreUnavailable, OutcomeUnknown):
             raise
         except StoreError as error:
-            if not isinstance(one.ending, Release) or one.ending.last_error is None:
+            plain = without_text(one.ending, f"could not be stored: {type(error).__name__}")
+            if plain is None:
                 raise
             self._report(error)
-            stub = f"(the error's text could not be stored: {type(error).__name__})"
-            held = self._store.finish([replace(one.ending, last_error=stub)])
+            held = self._store.finish([plain])
         self.settled([one], held)
+
+
+def without_text(ending: Ending, why: str) -> Ending | None:
+    """Return an ending without the text that it brings along; None when it brings none."""
+    if isinstance(ending, Release):
+        return None if ending.last_error is None else replace(ending, last_error=f"(the error's text {why})")
+    if ending.result is None and ending.error is None:
+        return None
+    return replace(ending, result=None, error=f"(the result, or why there is none, {why})")

@@ -136,7 +136,6 @@ class Housekeeper:
         self._cancels.look()
         self._queues.refresh()
         self._write_progress()
-        self._pruner.step()
         if boot_time() - self._seldom_at > self._every:
             self._seldom_at = boot_time()
             self._clock.refresh()
@@ -144,6 +143,7 @@ class Housekeeper:
             self._prune_counts()
             if self._idle():
                 self._catalog.rest()
+        self._pruner.step()
 
     def _prune_counts(self) -> None:
         if boot_time() < self._prune_at:

@@ -5,6 +5,7 @@ before · (process) · success | error · after; ``failure`` follows when the jo
 
 from collections.abc import Callable
 
+from tomqueue.error_text import storable
 from tomqueue.errors import DefinitionError, JobInterrupted, OutcomeUnknown, ResultNotKept, Snooze, StoreUnavailable
 from tomqueue.events import Events
 from tomqueue.job import Claimed
@@ -97,7 +98,7 @@ class Invoke:
         try:
             return Result(codec.encode(value, self._most_bytes))
         except (NotJson, DefinitionError) as error:
-            problem = f"what it returned cannot be kept as its result: {error}"
+            problem = storable(f"what it returned cannot be kept as its result: {error}")
             self._report(ResultNotKept(f"job {job.id} {job.name} succeeded, but {problem}"))
             return Result(None, problem)
 

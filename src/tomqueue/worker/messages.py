@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from tomqueue.definition import ConsumerDefinition
+from tomqueue.error_text import message_of, without_our_frames
 from tomqueue.errors import Discard, Interruption, JobInterrupted, Retry, Snooze, Verdict
 from tomqueue.events import Events
 from tomqueue.reporting import Reporting
 from tomqueue.transport.base import Letter, Mailbox
 from tomqueue.worker.board import MESSAGE
-from tomqueue.worker.error_text import message_of, without_our_frames
 
 __all__ = ["Handling", "Messages"]
 

@@ -30,13 +30,15 @@ class Pruner:
             self._prune_orphans()
 
     def _prune_expired(self) -> None:
+        self._expired_at = boot_time() + EVERY  # also where the database refuses it
         now = self._now()
         pieces = [self._pruning.results(now, PIECE), self._pruning.history(now, PIECE)]
-        if max(pieces) < PIECE:
-            self._expired_at = boot_time() + EVERY
+        if max(pieces) >= PIECE:
+            self._expired_at = boot_time()
 
     def _prune_orphans(self) -> None:
+        self._orphans_at = boot_time() + ORPHANS_EVERY
         after = self._pruning.orphans(self._after, PIECE)
         self._after = after or 0
-        if after is None:
-            self._orphans_at = boot_time() + ORPHANS_EVERY
+        if after is not None:
+            self._orphans_at = boot_time()

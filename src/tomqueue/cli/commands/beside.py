@@ -7,11 +7,11 @@ from typing import Any, Self
 
 import msgspec
 
+from tomqueue.error_text import headline
 from tomqueue.store.attempt_errors import AttemptError
 from tomqueue.store.catalog import Catalog
 from tomqueue.store.checkpoints import Progress
 from tomqueue.times import age, when
-from tomqueue.worker.error_text import headline
 
 __all__ = ["Beside", "attempts", "share"]
 

@@ -17,12 +17,12 @@ from tomqueue.cli.output import Column, print_json, print_json_array, print_pair
 from tomqueue.cli.target import Target
 from tomqueue.definition import Registry, said
 from tomqueue.disclosure import Disclosure
+from tomqueue.error_text import headline
 from tomqueue.errors import Parked
 from tomqueue.job import Job, State
 from tomqueue.redaction import SEALED
 from tomqueue.store.catalog import Filter
 from tomqueue.times import age, when
-from tomqueue.worker.error_text import headline
 
 __all__ = ["clear", "jobs"]
 

@@ -9,7 +9,7 @@ MOST = 10_000
 """Characters that are kept: the first fifth and the rest from the end, where the cause is."""
 
 
-OURS = str(Path(__file__).parent.parent)
+OURS = str(Path(__file__).parent)
 
 
 def without_our_frames(error: BaseException) -> None:
