@@ -127,7 +127,7 @@ class TomQueue(Views):
 
         ``name`` is what rows store; default is the module and the qualified name. Raises DefinitionError.
         """
-        declare = Declare(self.registry, self._enqueuing, self._encryption, name, Options(**options))
+        declare = Declare(self.registry, self._enqueuing, self._encryption, name, Options.of(options))
         return declare if job is None else declare(job)
 
     @overload
@@ -202,7 +202,7 @@ class TomQueue(Views):
 
     def prepare(self, job: object, **overrides: Unpack[OverrideOptions]) -> Prepared:
         """Check an instance of a job class and return what ``enqueue_many`` takes."""
-        return self.registry.of_class(type(job)).prepare(job, Overrides(**overrides))
+        return self.registry.of_object(job).prepare(job, Overrides.of(overrides))
 
     @overload
     def enqueue(self, job: Chain | Group, **caller: Unpack[CallersOptions]) -> Workflow: ...  # type: ignore[overload-overlap] # a job is an object, too
@@ -247,7 +247,7 @@ class TomQueue(Views):
 
         Raises DefinitionError for a class without ``@tq.target``; the call raises EnqueueError.
         """
-        return self._delays.delay(target, Overrides(**terms))
+        return self._delays.delay(target, Overrides.of(terms))
 
     # Observing ----------------------------------------------------------------------------------------
 

@@ -58,7 +58,7 @@ class Jobs:
         after: int = 0,
     ) -> "list[Job]":
         """Return jobs in the order of their ids, at most ``limit`` (None: all), beginning after the id ``after``."""
-        wanted = None if state is None else State(state)
+        wanted = known_state(state)
         which = Filter(state=wanted, queue=queue, name=name, unique_key=unique_key, older_than=older_than)
         return [self._bound(job) for job in self._catalog().find(which, limit=limit, after=after)]
 
@@ -87,7 +87,7 @@ class Jobs:
         unique_key: str | None = None,
     ) -> int:
         """Return how many jobs there are."""
-        wanted = None if state is None else State(state)
+        wanted = known_state(state)
         return self._catalog().count(Filter(state=wanted, queue=queue, name=name, unique_key=unique_key))
 
     def where(
@@ -100,7 +100,7 @@ class Jobs:
         older_than: timedelta | None = None,
     ) -> "Selection":
         """Return all jobs that these conditions mean, to be changed together: ``where(queue="mailers").cancel()``."""
-        wanted = None if state is None else State(state)
+        wanted = known_state(state)
         which = Filter(state=wanted, queue=queue, name=name, unique_key=unique_key, older_than=older_than)
         return Selection(self._catalog, which, self._events, self._priority_of, self._bound)
 
@@ -258,6 +258,14 @@ class Selection:
                 job = self._bound(catalog.get(job_id))
                 if job.state is State.FAILED and job.cancelled_at is not None:
                     self._events.emit("job.cancelled", job=job)
+
+
+def known_state(state: State | str | None) -> State | None:
+    """Return the state that is meant, if any. Raises SettingsError for one that there is not."""
+    try:
+        return None if state is None else State(state)
+    except ValueError as error:
+        raise SettingsError(f"state={state!r} is unknown: use one of {', '.join(State)}") from error
 
 
 def reprioritised(of: Callable[[Priority | str | int], Priority], priority: Priority | str | int) -> Reprioritise:

@@ -68,7 +68,7 @@ class Views:
     @property
     def limits(self) -> Limits:
         """Look at limits and fair sharing, and change a limit."""
-        return Limits(lambda: self._parts.store)
+        return Limits(lambda: self._parts.store, self.registry.limits)
 
     @property
     def workflows(self) -> Workflows:

@@ -211,7 +211,7 @@ def test_a_job_that_ends_before_its_progress_is_written_has_ended(tq: TomQueue, 
     """It runs once, and has finished."""
     ran: list[int] = []
 
-    @tq.job(atomic=atomic)
+    @tq.job(name="count", atomic=atomic)
     def count(ctx: JobContext) -> None:
         ctx.progress(1, 1)
         ran.append(ctx.attempt)

@@ -306,7 +306,7 @@ def test_two_of_one_name() -> None:
 
 def test_a_method_has_no_schedule() -> None:
     """No object is there to call it on: the option is refused where it is written, not ignored."""
-    with pytest.raises(TypeError, match="unexpected keyword argument 'cron'"):
+    with pytest.raises(DefinitionError, match=r"above <lambda>: no option is called 'cron': cron is for jobs that"):
         asynchronous(lambda _self: None, cron="* * * * *")
 
 

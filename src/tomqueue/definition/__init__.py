@@ -29,7 +29,7 @@ from tomqueue.definition.prepared import Enqueuer, JobDefinition, Loaded, Prepar
 from tomqueue.definition.registry import Registry
 from tomqueue.definition.schedule import Misfire, Schedule, Tick, Turn, turn_of
 from tomqueue.definition.targets import Target
-from tomqueue.definition.workflow import Chain, Group, chain, check_declared, group
+from tomqueue.definition.workflow import Chain, Group, chain, check_declared, cure_of, group
 
 __all__ = [
     "FAIR",
@@ -75,6 +75,7 @@ __all__ = [
     "check_declared",
     "checked_exchange",
     "concurrency_problem",
+    "cure_of",
     "group",
     "name_of_key",
     "plan_of",

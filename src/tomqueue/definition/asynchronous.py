@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, ParamSpec, Protocol, TypedDict, TypeVar
 
 from tomqueue.definition.delayed import DelayedCall
-from tomqueue.definition.options import Options, Overrides
+from tomqueue.definition.options import JobOptions, Options, Overrides, check_names
 from tomqueue.definition.prepared import NO_OVERRIDES, Prepared
 from tomqueue.definition.uniqueness import Rule
 from tomqueue.errors import DefinitionError, EnqueueError
@@ -23,6 +23,9 @@ AT_THE_CALL = ("run_at", "delay", "session", "connection")
 """What is said anew at each call, whether or not it is a callable."""
 MAY_BE_ASKED = ("queue", "priority", "expires", "max_attempts")
 """What a callable may say at each call, and else is the declaration's."""
+NOT_OF_METHODS = dict.fromkeys(
+    set(JobOptions.__annotations__), "{} is for jobs that are functions or classes: call the method from one"
+)
 EXCLUSIVE = ({"run_at", "delay"}, {"session", "connection"})
 
 
@@ -75,8 +78,8 @@ class Asynchronous(Generic[CallP, P, R]):
         self.wrapped = wrapped
         self.name: str = wrapped.__name__
         self._delays = delays
-        if unknown := set(options) - set(AsynchronousOptions.__annotations__):
-            raise TypeError(f"handle_asynchronously() got an unexpected keyword argument {min(unknown)!r}")
+        above = f"handle_asynchronously above {self.name}"
+        check_names(above, options, AsynchronousOptions, NOT_OF_METHODS, DefinitionError)
         asked = {name: value for name, value in options.items() if is_asked(name, value)}
         self._asked = asked
         self.options = Options(**{name: value for name, value in options.items() if name not in asked})

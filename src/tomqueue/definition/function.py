@@ -86,7 +86,7 @@ class Definition(Generic[CallP, P, R]):
 
     def using(self, **overrides: Unpack[OverrideOptions]) -> "BoundDefinition[P]":
         """Return this job with other options for one enqueue: ``send.using(delay=60).enqueue(7)``."""
-        said = Overrides(**overrides)
+        said = Overrides.of(overrides)
         check_rule(self.name, said.unique, self._codec.parameters, EnqueueError)
         return BoundDefinition(self, self._enqueuer, said)
 
@@ -141,4 +141,5 @@ class BoundDefinition(Generic[P]):
 
     def using(self, **overrides: Unpack[OverrideOptions]) -> "BoundDefinition[P]":
         """Return the same with further overrides; those given before stay, unless given again."""
+        Overrides.of(overrides)
         return BoundDefinition(self._definition, self._enqueuer, replace(self._overrides, **overrides))

@@ -1,8 +1,9 @@
 """What can be said about a job: options at its declaration, overrides at one enqueue."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from typing import Any, TypedDict
 
 from tomqueue.definition.uniqueness import Rule, unique_problem, until_problem
@@ -18,6 +19,7 @@ __all__ = [
     "Options",
     "OverrideOptions",
     "Overrides",
+    "check_names",
     "checked_name",
     "number_problem",
     "seconds_of",
@@ -84,6 +86,12 @@ class Options:
     """Arguments or fields that are never shown; ``user.email`` is a field of an argument."""
     encrypt: bool | None = None
     """Whether the database keeps the arguments encrypted; needs ``encryption_keys``."""
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], what: str = "@tq.job") -> "Options":
+        """Return the options of a declaration. Raises DefinitionError for a name that is none."""
+        check_names(what, given, JobOptions, AT_THE_ENQUEUE, DefinitionError)
+        return cls(**given)
 
     @property
     def secrecy(self) -> Secrecy:
@@ -191,6 +199,12 @@ class Overrides:
     session: Any = None
     connection: Any = None
 
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> "Overrides":
+        """Return the terms of one enqueue. Raises EnqueueError for a name that is none, and as the class does."""
+        check_names("an enqueue", given, OverrideOptions, AT_THE_DECLARATION, EnqueueError)
+        return cls(**given)
+
     def __post_init__(self) -> None:
         limits = {
             "run_at": run_at_problem(self.run_at),
@@ -212,6 +226,26 @@ class Overrides:
     def delay_seconds(self) -> float | None:
         """The delay in seconds, never negative; None when none was given."""
         return None if self.delay is None else max(0.0, seconds_of(self.delay))
+
+
+AT_THE_ENQUEUE = dict.fromkeys(
+    set(OverrideOptions.__annotations__) - set(JobOptions.__annotations__), "say it at the enqueue: using({}=…)"
+)
+AT_THE_DECLARATION = dict.fromkeys(
+    set(JobOptions.__annotations__) - set(OverrideOptions.__annotations__), "say it at the declaration: @tq.job({}=…)"
+)
+
+
+def check_names(
+    what: str, given: Iterable[str], known: type, elsewhere: Mapping[str, str], error: type[TomQueueError]
+) -> None:
+    """Raise ``error`` for an option that there is not here, with where it belongs or what was probably meant."""
+    names = list(known.__annotations__)
+    for name in given:
+        if name not in names:
+            near = get_close_matches(name, names, n=1)
+            meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
+            raise error(f"{what}: no option is called {name!r}: {elsewhere.get(name, meant).format(name)}")
 
 
 def seconds_of(duration: float | timedelta) -> float:

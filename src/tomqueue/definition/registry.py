@@ -85,6 +85,16 @@ class Registry:
             place = f"{job_class.__module__}.{job_class.__qualname__}"
             raise DefinitionError(f"{place} is not declared as a job: put @tq.job above the class") from None
 
+    def of_object(self, job: object) -> ClassDefinition[Any]:
+        """Return the job that the class of ``job`` was declared as; raises DefinitionError with the cure."""
+        if isinstance(job, type) and job in self._by_class:
+            raise DefinitionError(f"{job.__qualname__} is a class: enqueue an instance, tq.enqueue({job.__name__}(…))")
+        if not isinstance(job, type) and hasattr(job, "enqueue"):
+            raise DefinitionError(f"{job!r} is enqueued by its own method, with its arguments: .enqueue(…)")
+        if isinstance(job, list | tuple):
+            raise DefinitionError("tq.enqueue takes one job: give several prepared calls to tq.enqueue_many(…)")
+        return self.of_class(type(job))
+
     def schedules(self) -> dict[str, Schedule]:
         """Return the schedules of the periodic jobs, by their names."""
         jobs = self._by_name.values()

@@ -3,10 +3,12 @@
 import inspect
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, Protocol
 
 from tomqueue.errors import DefinitionError, EnqueueError, TomQueueError
 from tomqueue.job import FINISH, START, Unique
+from tomqueue.payload import Secrecy
 
 __all__ = [
     "LONGEST_KEY",
@@ -47,6 +49,10 @@ class Declared(Terms, Protocol):
     def encrypt(self) -> bool | None:
         """Whether the arguments are encrypted."""
 
+    @property
+    def secrecy(self) -> Secrecy:
+        """Whether any message may quote a value."""
+
 
 def unique_of(
     name: str,
@@ -63,7 +69,7 @@ def unique_of(
     """
     rule = declared.unique if given.unique is None else given.unique
     check_tells_nothing(name, rule, EnqueueError, encrypt=declared.encrypt)
-    key = key_of(name, rule, ask, fingerprint)
+    key = key_of(name, rule, partial(asked, name, ask, discreet=declared.secrecy.discreet), fingerprint)
     if key is None:
         if not callable(rule):
             check_no_terms(name, given, EnqueueError)
@@ -72,6 +78,17 @@ def unique_of(
     window = declared.unique_for if given.unique_for is None else given.unique_for
     seconds = window.total_seconds() if isinstance(window, timedelta) else window
     return Unique(key, until, None if seconds is None else float(seconds))
+
+
+def asked(name: str, ask: Callable[[Callable[..., Any]], Any], rule: Callable[..., Any], *, discreet: bool) -> Any:
+    """Return what a callable says of a call. Raises EnqueueError that names the job for whatever it raises."""
+    try:
+        return ask(rule)
+    except Exception as error:
+        what = f"{name}: unique raised {type(error).__name__}"
+        if discreet:
+            raise EnqueueError(what) from None
+        raise EnqueueError(f"{what}: {error}") from error
 
 
 def is_plain(declared: Terms, given: Terms) -> bool:

@@ -8,7 +8,7 @@ from tomqueue.definition.registry import Registry
 from tomqueue.errors import EnqueueError, UnknownJob
 from tomqueue.job import Job
 
-__all__ = ["Chain", "Group", "chain", "check_declared", "group"]
+__all__ = ["Chain", "Group", "chain", "check_declared", "cure_of", "group"]
 
 
 @dataclass(frozen=True, slots=True)

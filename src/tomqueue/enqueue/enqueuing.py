@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from tomqueue.definition import Chain, Group, Plan, Prepared
+from tomqueue.definition import Chain, Group, Plan, Prepared, cure_of
 from tomqueue.enqueue.drafts import Drafts
 from tomqueue.enqueue.request import Request
 from tomqueue.errors import EnqueueError
@@ -43,17 +43,11 @@ class Enqueuing:
 
     def enqueue_many(self, prepared: Iterable[Prepared], caller: Any = None) -> list[Job]:
         """Enqueue calls in one transaction; return their jobs in the same order."""
-        calls = list(prepared)
-        check_calls(calls)
-        check_no_caller(calls)
-        return self._send(calls, caller)
+        return self._send(checked_calls(prepared), caller)
 
     async def aenqueue_many(self, prepared: Iterable[Prepared], caller: Any = None) -> list[Job]:
         """Enqueue calls from asynchronous code in one transaction; return their jobs in the same order."""
-        calls = list(prepared)
-        check_calls(calls)
-        check_no_caller(calls)
-        return await self._asend(calls, caller)
+        return await self._asend(checked_calls(prepared), caller)
 
     def enqueue_workflow(self, plan: Plan, caller: Any = None) -> Workflow:
         """Enqueue a workflow in one transaction."""
@@ -132,13 +126,17 @@ def enqueued(request: Request) -> Workflow:
     )  # fmt: skip
 
 
-def check_calls(prepared: Iterable[object]) -> None:
-    """Raise EnqueueError if one of many is a workflow."""
-    if any(isinstance(one, Chain | Group) for one in prepared):
-        raise EnqueueError("enqueue_many takes prepared calls: enqueue a chain or group by tq.enqueue(…)")
-
-
-def check_no_caller(prepared: Iterable[Prepared]) -> None:
-    """Raise EnqueueError if a call that is one of many names a transaction of its own."""
-    if any(caller_of(one) is not None for one in prepared):
-        raise EnqueueError("enqueue_many writes one transaction: give the session to enqueue_many, not to a call")
+def checked_calls(prepared: Iterable[object]) -> list[Prepared]:
+    """Return calls that one transaction is to enqueue; raise EnqueueError, with the cure, for what cannot be one."""
+    if isinstance(prepared, Prepared):
+        raise EnqueueError("enqueue_many takes several prepared calls: put them into a list, or use tq.enqueue(…)")
+    calls: list[Prepared] = []
+    for place, one in enumerate(prepared, 1):
+        if isinstance(one, Chain | Group):
+            raise EnqueueError("enqueue_many takes prepared calls: enqueue a chain or group by tq.enqueue(…)")
+        if not isinstance(one, Prepared):
+            raise EnqueueError(f"enqueue_many: item {place} is no prepared call: {cure_of(one)}")
+        if caller_of(one) is not None:
+            raise EnqueueError("enqueue_many writes one transaction: give the session to enqueue_many, not to a call")
+        calls.append(one)
+    return calls

@@ -132,7 +132,7 @@ class WorkflowTable:
         meant = and_(self._workflows.c.id == workflow, self._workflows.c.finished_at.is_(None))
         values = update(self._workflows).where(meant).values(cancelled_at=self._store.now())
         if not self._store.write(lambda connection: connection.execute(values).rowcount):
-            raise JobStateError(f"workflow {workflow} has finished and cannot be cancelled: look again")
+            raise JobStateError(f"workflow {workflow} has finished: there is nothing left to cancel")
         return row
 
     def unfailed(self, workflow: Row[Any]) -> Iterator[list[int]]:
@@ -218,7 +218,7 @@ class WorkflowTable:
         wanted = select(self._workflows).where(self._workflows.c.id == workflow)
         row = self._store.read(lambda connection: connection.execute(wanted).one_or_none())
         if row is None:
-            raise JobNotFound(f"no workflow has id {workflow}: it finished more than a week ago, or never existed")
+            raise JobNotFound(f"no workflow has id {workflow}: it finished more than eight days ago, or never existed")
         return row
 
     def _read(self, rows: Sequence[Row[Any]]) -> list[Workflow]:

@@ -53,7 +53,9 @@ def list_history(
         print_json_array(fields(job, target.disclosure, reveal=reveal) for job in found)
     else:
         now = target.store.now()
-        print_table(COLUMNS, (cells(job, now) for job in found), empty="nothing is kept: see keep_completed")
+        is_all = queue is None and name is None and before is None
+        empty = "nothing is kept: see keep_completed" if is_all else "no such jobs"
+        print_table(COLUMNS, (cells(job, now) for job in found), empty=empty)
 
 
 @history.command()
