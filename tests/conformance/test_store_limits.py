@@ -247,12 +247,12 @@ def test_a_limit_that_somebody_deleted_lets_one_in_at_a_time(store: SqlStore) ->
 
 def test_a_rate_gives_each_job_its_moment(store: SqlStore, catalog: Catalog) -> None:
     """The first at once, the next ones evenly spread, and none further ahead than a few seconds."""
-    declare(store, None, timedelta(seconds=1.5))
+    declare(store, None, timedelta(seconds=1.2))
     ids = insert(store, *(limited(name) for name in "abcdefgh"))
     found = [row(store, one) for one in ids]
     assert [bool(one.held) for one in found] == [False] * 3 + [True] * 5
     moments = [one.run_at for one in found[:3]]
-    assert moments[2] - moments[1] == timedelta(seconds=1.5)
+    assert moments[2] - moments[1] == timedelta(seconds=1.2)
     assert states(catalog)[:4] == [State.READY, State.SCHEDULED, State.SCHEDULED, State.HELD]
     assert names(take(store)) == ["a"]
 

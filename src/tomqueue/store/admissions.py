@@ -22,6 +22,8 @@ LOOK_EVERY = 1.0
 """Seconds between two looks at most, and at least where nothing is due sooner: what others write is seen so late."""
 PIECE = 100
 """Keys that one look lets jobs in of."""
+KEYS_READ = 500
+"""Rows of keys that a piece of the walk reads, to forget those without jobs."""
 WALK_EVERY = 10.0
 """Seconds between two pieces of the walk over the keys of held jobs: whose enqueuer died after its commit."""
 QUIET = timedelta(seconds=10)
@@ -41,6 +43,7 @@ class Admissions:
         self._look_at = 0.0
         self._walk_at = 0.0
         self._walked = ""
+        self._read_to = ""
         self.upcoming: datetime | None = None
         """When the next key is to be looked at, as far as the last look knew."""
 
@@ -93,12 +96,11 @@ class Admissions:
     def _walk(self) -> int:
         """Look at the next keys that have jobs, if nobody did lately; forget those that have none any more."""
         keys = self._store.read(self._next_keys)
-        end = keys[-1] if len(keys) == PIECE else ""
         asleep = self._store.read(lambda connection: self._asleep(connection, keys)) if keys else []
         count = sum(self._admit(key) for key in asleep)
-        if unused := self._store.read(lambda connection: self._unused(connection, end)):
+        self._walked = keys[-1] if len(keys) == PIECE else ""
+        if unused := self._store.read(self._unused):
             self._store.write(lambda connection: connection.execute(self._forgotten(unused)))
-        self._walked = end
         return count
 
     def _next_keys(self, connection: Connection) -> list[str]:
@@ -121,14 +123,13 @@ class Admissions:
         known = connection.execute(select(column.limit_key).where(column.limit_key.in_(keys), recent))
         return sorted(set(keys).difference(known.scalars()))
 
-    def _unused(self, connection: Connection, end: str) -> list[str]:
-        """Read which keys, from the last piece to ``end``, have had no job for long."""
+    def _unused(self, connection: Connection) -> list[str]:
+        """Read which of the next keys, however many there are, have had no job for long."""
         column, limits, used = self._keys.c, self._store.limits, counted_key(self._store.tables.jobs)
-        piece = column.limit_key > self._walked
-        if end:
-            piece &= column.limit_key <= end
-        stale = select(column.limit_key).where(piece, self._stale()).order_by(column.limit_key).limit(PIECE)
-        found = list(connection.execute(stale).scalars())
+        piece = select(column.limit_key, self._stale().label("is_stale")).where(column.limit_key > self._read_to)
+        read = connection.execute(piece.order_by(column.limit_key).limit(KEYS_READ)).all()
+        self._read_to = read[-1].limit_key if len(read) == KEYS_READ else ""
+        found = [row.limit_key for row in read if row.is_stale]
         if not found:
             return []
         with_jobs = limits.indexed(select(used)).where(limits.counted(), used.in_(found)).distinct()

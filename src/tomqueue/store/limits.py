@@ -105,7 +105,8 @@ class Limits(Tie):
         Of very many keys the looks let in most: one transaction would keep others waiting for long.
         """
         stamps: dict[int, datetime] = {}
-        keys = sorted({job.ties["limit_key"] for job in jobs if "limit_key" in job.ties})
+        entering = [job for job in jobs if job.ties.get("waits_for_step") is None]  # else it comes with its turn
+        keys = sorted({job.ties["limit_key"] for job in entering if "limit_key" in job.ties})
         for key in keys[:KEYS_AT_ONCE]:
             stamps.update(self.admit(connection, key, untold=ids))
         self._put_off(connection, keys[KEYS_AT_ONCE:])
