@@ -87,9 +87,11 @@ class Registry:
 
     def of_object(self, job: object) -> ClassDefinition[Any]:
         """Return the job that the class of ``job`` was declared as; raises DefinitionError with the cure."""
+        if type(job) in self._by_class:
+            return self._by_class[type(job)]
         if isinstance(job, type) and job in self._by_class:
             raise DefinitionError(f"{job.__qualname__} is a class: enqueue an instance, tq.enqueue({job.__name__}(…))")
-        if not isinstance(job, type) and hasattr(job, "enqueue"):
+        if hasattr(job, "using"):  # a function's
             raise DefinitionError(f"{job!r} is enqueued by its own method, with its arguments: .enqueue(…)")
         if isinstance(job, list | tuple):
             raise DefinitionError("tq.enqueue takes one job: give several prepared calls to tq.enqueue_many(…)")
