@@ -120,5 +120,5 @@ def test_what_cannot_be_changes_nothing(
 
 def test_a_state_that_there_is_not(tq: TomQueue) -> None:
     """As in ``list``."""
-    with pytest.raises(ValueError, match="urgent"):
+    with pytest.raises(SettingsError, match="state='urgent' is unknown: use one of failed, running"):
         tq.jobs.where(state="urgent")

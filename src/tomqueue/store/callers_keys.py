@@ -52,11 +52,12 @@ class Committed(Protocol):
 @contextmanager
 def nobody_waits_for(connection: Connection) -> Iterator[None]:
     """Say that a transaction may keep others waiting: a test's, in which rows are claimed and end as well."""
-    connection.info[NOBODY_WAITS] = True
+    info = connection.info  # kept, for the connection may be closed by then
+    info[NOBODY_WAITS] = True
     try:
         yield
     finally:
-        del connection.info[NOBODY_WAITS]
+        info.pop(NOBODY_WAITS, None)
 
 
 class CallersKeys:
