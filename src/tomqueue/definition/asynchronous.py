@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, ParamSpec, Protocol, TypedDict, TypeVar
 
 from tomqueue.definition.delayed import DelayedCall
-from tomqueue.definition.options import JobOptions, Options, Overrides, check_names
+from tomqueue.definition.options import JobOptions, Options, Overrides, check_option_names
 from tomqueue.definition.prepared import NO_OVERRIDES, Prepared
 from tomqueue.definition.uniqueness import Rule
 from tomqueue.errors import DefinitionError, EnqueueError
@@ -79,7 +79,7 @@ class Asynchronous(Generic[CallP, P, R]):
         self.name: str = wrapped.__name__
         self._delays = delays
         above = f"handle_asynchronously above {self.name}"
-        check_names(above, options, AsynchronousOptions, NOT_OF_METHODS, DefinitionError)
+        check_option_names(above, options, AsynchronousOptions, NOT_OF_METHODS, DefinitionError)
         asked = {name: value for name, value in options.items() if is_asked(name, value)}
         self._asked = asked
         self.options = Options(**{name: value for name, value in options.items() if name not in asked})

@@ -19,7 +19,7 @@ __all__ = [
     "Options",
     "OverrideOptions",
     "Overrides",
-    "check_names",
+    "check_option_names",
     "checked_name",
     "number_problem",
     "seconds_of",
@@ -88,9 +88,9 @@ class Options:
     """Whether the database keeps the arguments encrypted; needs ``encryption_keys``."""
 
     @classmethod
-    def of(cls, given: Mapping[str, Any], what: str = "@tq.job") -> "Options":
+    def of(cls, given: Mapping[str, Any]) -> "Options":
         """Return the options of a declaration. Raises DefinitionError for a name that is none."""
-        check_names(what, given, JobOptions, AT_THE_ENQUEUE, DefinitionError)
+        check_option_names("@tq.job", given, JobOptions, AT_THE_ENQUEUE, DefinitionError)
         return cls(**given)
 
     @property
@@ -202,7 +202,7 @@ class Overrides:
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> "Overrides":
         """Return the terms of one enqueue. Raises EnqueueError for a name that is none, and as the class does."""
-        check_names("an enqueue", given, OverrideOptions, AT_THE_DECLARATION, EnqueueError)
+        check_option_names("an enqueue", given, OverrideOptions, AT_THE_DECLARATION, EnqueueError)
         return cls(**given)
 
     def __post_init__(self) -> None:
@@ -236,7 +236,7 @@ AT_THE_DECLARATION = dict.fromkeys(
 )
 
 
-def check_names(
+def check_option_names(
     what: str, given: Iterable[str], known: type, elsewhere: Mapping[str, str], error: type[TomQueueError]
 ) -> None:
     """Raise ``error`` for an option that there is not here, with where it belongs or what was probably meant."""
