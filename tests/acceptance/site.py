@@ -12,7 +12,7 @@ from typing import Any
 
 from tomqueue import TomQueue
 
-PATIENCE = 30.0
+PATIENCE = 90.0
 """Seconds until a test gives up on an event; a passing test never waits so long."""
 
 APP = """
