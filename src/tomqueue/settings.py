@@ -92,8 +92,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """``classic``, or ``quorum`` for queues that survive the loss of a node of the broker's cluster."""
     prefetch: int = 128
     """Most messages that the broker gives a worker ahead, of each queue and priority."""
-    broker_heartbeat: float = 10.0
-    """Pause between two signs of life on a connection to the broker, whole seconds; 0 is none."""
+    broker_heartbeat: float = 5.0
+    """Pause between two signs of life on a connection to the broker, whole seconds; 0 is none. Who misses three of them
+    loses the news that it holds to others: well before its lease is over, with the default."""
     broker_connect_timeout: float = 5.0
     """Longest wait for a connection to the broker."""
     broker_timeout: float = 10.0

@@ -42,13 +42,16 @@ def fill(store: SqlStore, *, ready: int, future: int, failed: int) -> None:
     analyse(store)
 
 
-def fill_held(store: SqlStore, count: int, key: str = "report") -> None:
-    """Add rows that wait for a limit, due for an hour; then let the planner count them."""
+def fill_held(store: SqlStore, count: int, key: str = "report", *, step: int | None = None) -> None:
+    """Add rows that wait for a limit, due for an hour; then let the planner count them.
+
+    With ``step`` it is not their turn yet in a workflow.
+    """
     dialect = store.engine.dialect.name
     before = MOMENTS[dialect].format(-3600)
     maker = "mariadb" if getattr(store.engine.dialect, "is_mariadb", False) else dialect
-    values = f"'default', 1, 'greet', '{{}}', {before}, {before}, {before}, true, true, '{key}'"
-    columns = "queue, priority, name, payload, run_at, created_at, updated_at, held, tied, limit_key"
+    values = f"'default', 1, 'greet', '{{}}', {before}, {before}, {before}, true, true, '{key}', {step or 'NULL'}"
+    columns = "queue, priority, name, payload, run_at, created_at, updated_at, held, tied, limit_key, waits_for_step"
     with store.writing() as connection:
         numbers = NUMBERS[maker].format(count)
         connection.execute(text(f"INSERT INTO {store.jobs} ({columns}) SELECT {values} FROM ({numbers}) AS numbers"))

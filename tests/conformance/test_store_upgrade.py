@@ -20,8 +20,8 @@ ADDED = {
         "tied",
         "workflow",
         "step",
-        "waits_for_step",
         "counted_key",
+        "waits_for_step",
         "limit_key",
         "result_ttl",
         "keep_completed",
@@ -96,6 +96,46 @@ def test_a_worker_of_an_older_version_serves_all_priorities(store: SqlStore) -> 
     migrate(store.engine, store.tables)
     (old,) = Leases(store).all()
     assert (old.first_rank, old.last_rank) == (PRIORITIES.start, PRIORITIES[-1])
+
+
+def test_what_waits_for_a_workflow_leaves_the_index_of_its_limit(store: SqlStore) -> None:
+    """Version 9 had it there; which rows the index is over is the same as of a fresh installation afterwards."""
+    fresh = terms_of_the_limited(store)
+    with store.writing() as connection:
+        for statement in AS_OF_VERSION_9[store.engine.dialect.name]:
+            connection.execute(text(statement))
+        connection.execute(store.tables.version.update().values(version=9))
+    assert terms_of_the_limited(store) != fresh
+    assert migrate(store.engine, store.tables) == (9, SCHEMA_VERSION)
+    assert terms_of_the_limited(store) == fresh
+    assert any(index["name"] == LIMITED for index in inspect(store.engine).get_indexes("tomqueue_jobs"))
+
+
+LIMITED = "tomqueue_jobs_limited"
+BEFORE = "limit_key IS NOT NULL AND failed_at IS NULL"
+REMADE = [
+    f"DROP INDEX {LIMITED}",
+    f"CREATE INDEX {LIMITED} ON tomqueue_jobs (limit_key, held, priority, run_at) WHERE {BEFORE}",
+]
+TYPE = "VARCHAR(200) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+COMPUTED = f"GENERATED ALWAYS AS (CASE WHEN {BEFORE} THEN limit_key END) VIRTUAL"
+AS_OF_VERSION_9 = {
+    "sqlite": REMADE,
+    "postgresql": REMADE,
+    "mysql": [f"ALTER TABLE tomqueue_jobs MODIFY COLUMN counted_key {TYPE} {COMPUTED}"],
+}
+
+
+def terms_of_the_limited(store: SqlStore) -> str:
+    """Return what the database says of the rows that the index of limits is over."""
+    looks = {
+        "sqlite": f"SELECT sql FROM sqlite_master WHERE name = '{LIMITED}'",
+        "postgresql": f"SELECT indexdef FROM pg_indexes WHERE indexname = '{LIMITED}'",
+        "mysql": "SELECT generation_expression FROM information_schema.columns "
+        "WHERE table_schema = database() AND table_name = 'tomqueue_jobs' AND column_name = 'counted_key'",
+    }
+    with store.reading() as connection:
+        return " ".join(str(connection.execute(text(looks[store.engine.dialect.name])).scalar_one()).split())
 
 
 def test_an_interrupted_upgrade_goes_on(store: SqlStore) -> None:

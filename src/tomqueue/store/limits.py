@@ -276,7 +276,8 @@ class Limits(Tie):
         """Return the condition of rows that count in any limit: that of the partial index."""
         if "counted_key" in self._jobs.c:
             return self._jobs.c.counted_key.is_not(None)
-        return and_(self._jobs.c.limit_key.is_not(None), self._jobs.c.failed_at.is_(None))
+        jobs = self._jobs.c
+        return and_(jobs.limit_key.is_not(None), jobs.failed_at.is_(None), jobs.waits_for_step.is_(None))
 
     def _of(self, key: str) -> ColumnElement[bool]:
         return and_(counted_key(self._jobs) == key, self.counted())

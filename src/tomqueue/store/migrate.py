@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine, Inspector, inspect, select, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
+from sqlalchemy.schema import CreateIndex, CreateTable, DropIndex, ExecutableDDLElement
 
 from tomqueue.errors import SchemaError, StoreUnavailable
 from tomqueue.store.migrations import STEPS
@@ -54,6 +54,8 @@ def migrate(engine: Engine, tables: Tables) -> tuple[int | None, int]:
                 for statement in pending(tables, before):
                     if not is_there(found, statement):
                         connection.execute(statement)
+                    if isinstance(statement, DropIndex):
+                        found.clear_cache()
                 connection.execute(tables.version.delete())
                 connection.execute(tables.version.insert().values(version=SCHEMA_VERSION))
     except DBAPIError as error:

@@ -24,7 +24,7 @@ from tomqueue.store.tables_of_workflows import steps_table, workflows_table
 
 __all__ = ["SCHEMA_VERSION", "UNANNOUNCED", "UNIQUE_HELD", "Tables", "counted_key", "tables"]
 
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Tables:
     version: Table
 
 
-COUNTED = "limit_key IS NOT NULL AND failed_at IS NULL"
-"""Rows that a limit lets in, or has let in."""
+COUNTED = "limit_key IS NOT NULL AND failed_at IS NULL AND waits_for_step IS NULL"
+"""Rows that a limit lets in, or has let in: not those whose turn in a workflow has not come."""
 UNANNOUNCED = "announced_at IS NULL AND failed_at IS NULL AND NOT held"
 UNIQUE_HELD = "unique_lock IS NOT NULL"
 """Which rows the unique index is over; MySQL's is over all, and takes no two NULLs for the same."""

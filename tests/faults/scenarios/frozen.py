@@ -57,9 +57,9 @@ def frozen(world: World, *pids: int) -> Iterator[None]:
 def two_hosts(world: World, crash: Crash | None = None, *, others: int = 1) -> Running:
     """Start two supervisors, with a worker that is to be frozen and with some others; return the former.
 
-    The broker hears of them every half a lease, as by default: soon after the lease it gives a frozen one up, too.
+    The broker hears of them every quarter of a lease, as by default: before the lease is over it gives a frozen one up.
     """
-    heartbeat = str(round(world.lease / 2))
+    heartbeat = str(round(world.lease / 4))
     world.supervisor(processes=others, TOMQUEUE_BROKER_HEARTBEAT=heartbeat)
     return world.supervisor(processes=1, crash=crash, TOMQUEUE_BROKER_HEARTBEAT=heartbeat)
 

@@ -78,6 +78,20 @@ def test_a_worker_far_away_asks_the_database_until_all_is_consumed_again(wire: P
     wire.resume()
 
 
+def test_a_worker_far_away_asks_the_database_until_a_new_queue_is_consumed(
+    wire: Proxy, transport: RabbitTransport
+) -> None:
+    """What was announced to a new queue's place at the broker is not delivered before that."""
+    served = ["default"]
+    consumer = connected(transport.consumer(lambda: list(served)))
+    wire.slow(Flow(latency=0.3), Flow(latency=0.3))
+    served.append("mailers")
+    assert happens(lambda: consumer.asks_database)
+    connected(consumer)
+    wire.resume()
+    consumer.close()
+
+
 def test_a_slow_wire_is_no_silence(
     wire: Proxy, publisher: RabbitPublisher, consumer: RabbitConsumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ from tomqueue.store.migrations import (
     cancelled_at,
     kept,
     limits,
+    limits_and_workflows,
     schedules,
     served_priorities,
     tied,
@@ -18,7 +19,17 @@ from tomqueue.store.schema import SCHEMA_VERSION, Tables
 
 __all__ = ["STEPS"]
 
-IN_ORDER = (cancelled_at, schedules, tied, served_priorities, workflows, limits, kept, unique_jobs)
+IN_ORDER = (
+    cancelled_at,
+    schedules,
+    tied,
+    served_priorities,
+    workflows,
+    limits,
+    kept,
+    unique_jobs,
+    limits_and_workflows,
+)
 STEPS: dict[int, Callable[[Tables], list[ExecutableDDLElement]]] = {
     version: migration.step for version, migration in enumerate(IN_ORDER, start=2)
 }

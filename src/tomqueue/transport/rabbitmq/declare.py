@@ -1,12 +1,15 @@
 """Declares the topology, and goes on with what somebody declared otherwise.
 
+What belongs together is declared in one go: a broker that is far away is waited for once. Only where something is
+refused all is declared again one by one, to learn what.
+
 A binding that was made by an earlier connection is made again aside: nobody waits for it. While a node of a cluster
 stands still RabbitMQ (3.10) answers no binding, and everything else, until its ``net_ticktime`` of 60 s has passed.
 """
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from tomqueue.transport.rabbitmq.absent import Absences
@@ -35,6 +38,7 @@ class Declarations:
         """Bindings that were made, by earlier connections too."""
         self._channel: Any = None
         self._asked: deque[Declaration] = deque()
+        self._one_by_one = False
         self._refused: set[Declaration] = set()
         self._told: set[Declaration] = set()
         self._absent = Absences(logger)
@@ -44,6 +48,7 @@ class Declarations:
         self._channel = None
         self._done.clear()
         self._asked.clear()
+        self._one_by_one = False
         self._refused.clear()
 
     def forget(self, declarations: Iterable[Declaration]) -> None:
@@ -77,10 +82,11 @@ class Declarations:
             self._bind_aside(channel, known)
             then()
 
-        for one in awaited:
-            self._asked.append(one)
-            self._send(channel, one, answered if one is awaited[-1] else None)
-        if not awaited:
+        self._asked.extend(awaited)
+        groups = [[one] for one in awaited] if self._one_by_one or not awaited else [awaited]
+        for group in groups:
+            self._send(channel, group, answered if group is groups[-1] else None)
+        if not groups:
             answered()
 
     def refused(self, reason: Any) -> bool:
@@ -90,6 +96,9 @@ class Declarations:
             return False
         one = self._asked[0]
         self._asked.clear()
+        if not self._one_by_one:
+            self._one_by_one = True
+            return True
         if code == NOT_FOUND:
             return self._is_down(one, reason.reply_text)
         if one in self._refused:
@@ -126,33 +135,41 @@ class Declarations:
             kind, one.name, cure, reason.reply_text,
         )  # fmt: skip
 
-    def _send(self, channel: Any, one: Declaration, then: Callable[[], None] | None) -> None:
-        passive = one in self._refused
+    def _send(self, channel: Any, group: Sequence[Declaration], then: Callable[[], None] | None) -> None:
+        """Ask for all of a group; the broker works in order, so its answer to the last is one to each of them."""
 
         def answered(_frame: Any) -> None:
             if channel is self._channel and channel.is_open:
                 self._pulse.heard()
-                self._answered(one, is_made=not passive)
+                for one in group:
+                    self._answered(one)
                 if then is not None:
                     then()
 
+        *others, last = group
+        for one in others:
+            self._ask(channel, one, None)
+        self._ask(channel, last, answered)
+
+    def _ask(self, channel: Any, one: Declaration, callback: Callable[[Any], None] | None) -> None:
+        passive = one in self._refused
         match one:
             case Exchange(name, kind, _):
-                channel.exchange_declare(name, kind, passive=passive, durable=True, callback=answered)
+                channel.exchange_declare(name, kind, passive=passive, durable=True, callback=callback)
             case Queue(name, arguments, _):
-                channel.queue_declare(name, passive=passive, durable=True, arguments=dict(arguments), callback=answered)
+                channel.queue_declare(name, passive=passive, durable=True, arguments=dict(arguments), callback=callback)
             case Binding(exchange, queue, key):
                 if passive:  # there is no such thing: trust that somebody bound it
-                    channel.queue_declare(queue, passive=True, callback=answered)
+                    channel.queue_declare(queue, passive=True, callback=callback)
                 else:
-                    channel.queue_bind(queue, exchange, key, callback=answered)
+                    channel.queue_bind(queue, exchange, key, callback=callback)
 
-    def _answered(self, one: Declaration, *, is_made: bool) -> None:
+    def _answered(self, one: Declaration) -> None:
         self._asked.popleft()
         self._done.add(one)
         if isinstance(one, Queue):
             self._absent.ended(one.name)
-        if isinstance(one, Binding) and is_made:
+        if isinstance(one, Binding) and one not in self._refused:
             self._bound.add(one)
 
     def _bind_aside(self, channel: Any, known: Iterable[Declaration]) -> None:

@@ -25,7 +25,7 @@ __all__ = ["Subscription"]
 GATHERING_SECONDS = 1.0
 """Bound of the wait for all queues' first news, which usually takes some milliseconds."""
 MOST_OPENING = 1.0
-"""Seconds from the opening of a channel until the worker asks the database meanwhile."""
+"""Seconds from the moment when a channel or a queue is asked for until the worker asks the database meanwhile."""
 
 
 class Subscription(OneChannel):
@@ -158,6 +158,8 @@ class Subscription(OneChannel):
         for source in sorted(self._consumers.keys() - wanted):
             channel.basic_cancel(self._consumers.pop(source))
         self._give_back(source for source in self._asked - wanted)
+        if wanted - self._asked and self._opening_since is None:
+            self._opening_since = boot_time()
         for queue in sorted({queue for queue, _ in wanted - self._asked}):
             declarations = list(self._topology.of_queue(queue))
             sources = [(queue, rank) for rank in self._ranks if (queue, rank) not in self._asked]
@@ -207,7 +209,7 @@ class Subscription(OneChannel):
 
     @property
     def _is_long_in_opening(self) -> bool:
-        """Whether a channel that was opened a while ago never brought everything yet: each queue is asked for."""
+        """Whether what was asked for a while ago is not there yet: a channel, or the consumer of a queue."""
         return self._opening_since is not None and boot_time() - self._opening_since >= MOST_OPENING
 
     def _say(self, *, news: bool) -> None:
