@@ -50,14 +50,14 @@ class Persist:
         inserted = self._write(request, rows)
         made: dict[int, Job] = {}
         for draft, row, known in zip(request.drafts, rows, inserted, strict=True):
-            if row.unique is None:
-                draft.job = job_of(draft, row, known)
-            elif known.id in made:  # another one of this call has the same key
+            if known.id in made:  # another one of this call has the same key
                 draft.job = replace(made[known.id]).as_existing().shown_by(self._shown)
             elif known.existing is not None:
                 draft.job = made[known.id] = known.existing.shown_by(self._shown)
             else:
-                draft.job = made[known.id] = unique_job_of(draft, row, known)
+                draft.job = job_of(draft, row, known)
+                if row.unique is not None:
+                    made[known.id] = draft.job
 
     def _write(self, request: Request, rows: Sequence[NewJob]) -> list[Inserted]:
         if request.plan is None:
@@ -113,19 +113,6 @@ def expiry(draft: Draft) -> datetime | None:
     return due + timedelta(seconds=draft.expires)
 
 
-def unique_job_of(draft: Draft, row: NewJob, known: Inserted) -> Job:
-    """Return a job that holds a key, which it is the first to do."""
-    assert row.unique is not None
-    seconds = row.unique.seconds
-    return replace(
-        job_of(draft, row, known),
-        unique_key=row.unique.key,
-        unique_until=row.unique.until,
-        unique_expires_at=None if seconds is None else known.created_at + timedelta(seconds=seconds),
-        unique_held=True,
-    )
-
-
 def job_of(draft: Draft, row: NewJob, known: Inserted) -> Job:
     """Return the job as its caller sees it."""
     return Job(
@@ -144,7 +131,24 @@ def job_of(draft: Draft, row: NewJob, known: Inserted) -> Job:
         meta=row.meta,
         held=is_held(draft, row, known),
         limit_key=row.ties.get("limit_key"),
+        **key_of(row, known),
     )
+
+
+def key_of(row: NewJob, known: Inserted) -> Mapping[str, Any]:
+    """Return what a new job tells of the unique key that it holds."""
+    if row.unique is None:
+        return NO_KEY
+    seconds = row.unique.seconds
+    return {
+        "unique_key": row.unique.key,
+        "unique_until": row.unique.until,
+        "unique_expires_at": None if seconds is None else known.created_at + timedelta(seconds=seconds),
+        "unique_held": True,
+    }
+
+
+NO_KEY: Mapping[str, Any] = {}
 
 
 def is_held(draft: Draft, row: NewJob, known: Inserted) -> bool:
