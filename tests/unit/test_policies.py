@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tomqueue.definition import Loaded, Options
+from tomqueue.errors import DefinitionError
 from tomqueue.job import Claimed
 from tomqueue.payload import ReturnCodec
 from tomqueue.redaction import Path
@@ -53,6 +54,35 @@ def test_the_definition_goes_before_the_settings() -> None:
     assert (policy.max_attempts, policy.max_run_time, policy.jitter, policy.retry_on) == (2, 60, 0, ())
     assert policy.backoff(9, NOW) == 7
     assert policy_of(declared, max_run_time=5.0).max_run_time == 5
+
+
+class Wrong:
+    """An instance whose methods give what they must not."""
+
+    def __init__(self, **gives: Any) -> None:
+        for name, value in gives.items():
+            setattr(self, name, lambda *_given, value=value: value)
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        (Wrong(max_attempts="3"), r"Wrong.max_attempts\(\) returned a value of type str: it must be a whole number"),
+        (Wrong(max_run_time="1h"), r"Wrong.max_run_time\(\) .* of type str: it must be seconds or a timedelta"),
+        (Wrong(reschedule_at=5), r"Wrong.reschedule_at\(\) .* of type int: it must be a datetime"),
+        (Wrong(reschedule_at=datetime(2030, 1, 1)), r"Wrong.reschedule_at\(\) returned a time without a zone"),  # noqa: DTZ001
+    ],
+)
+def test_a_method_that_gives_what_it_must_not_is_named(target: Wrong, told: str) -> None:
+    """In the job's error: the traceback ends in code that is not the application's."""
+    with pytest.raises(DefinitionError, match=told):
+        policy_of(Declared(), target).backoff(1, NOW)
+
+
+def test_a_backoff_that_gives_nothing_is_named() -> None:
+    """A function that forgets its return, for example."""
+    with pytest.raises(DefinitionError, match="backoff returned a value of type NoneType"):
+        policy_of(Declared(backoff=lambda _attempt: None)).backoff(1, NOW)
 
 
 def test_the_instance_goes_before_the_definition() -> None:

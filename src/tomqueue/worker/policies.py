@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tomqueue.definition import JobDefinition, Options, said, seconds_of
+from tomqueue.errors import DefinitionError
 from tomqueue.job import Claimed
 from tomqueue.settings import Settings
 from tomqueue.worker.finish import Policy, default_backoff
@@ -55,15 +56,42 @@ def said_by(target: Any, policy: Policy) -> dict[str, Any]:
     One that returns None says nothing. The names are Delayed::Job's, whose last one is ``destroy_failed_jobs?``.
     """
     terms: dict[str, Any] = {}
+    name = type(target).__name__
     if hasattr(target, "max_attempts") and (most := target.max_attempts()) is not None:
-        terms["max_attempts"] = most
+        terms["max_attempts"] = number(f"{name}.max_attempts()", most)
     if hasattr(target, "max_run_time") and (longest := target.max_run_time()) is not None:
-        terms["max_run_time"] = min(seconds_of(longest), policy.max_run_time)
+        terms["max_run_time"] = min(pause(f"{name}.max_run_time()", longest), policy.max_run_time)
     if (delete := said(target, "delete_failed_jobs")) is not None:
         terms["delete_failed"] = bool(delete)
     if hasattr(target, "reschedule_at"):
-        terms["backoff"] = lambda attempt, now: (target.reschedule_at(now, attempt) - now).total_seconds()
+        terms["backoff"] = lambda attempt, now: (
+            moment(f"{name}.reschedule_at()", target.reschedule_at(now, attempt)) - now
+        ).total_seconds()
     return terms
+
+
+def number(what: str, value: object) -> int:
+    """Return a whole number that the application gave. Raises DefinitionError."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise DefinitionError(f"{what} returned a value of type {type(value).__name__}: it must be a whole number")
+    return value
+
+
+def pause(what: str, value: object) -> float:
+    """Return a duration that the application gave, in seconds. Raises DefinitionError."""
+    if isinstance(value, bool) or not isinstance(value, int | float | timedelta):
+        kind = type(value).__name__
+        raise DefinitionError(f"{what} returned a value of type {kind}: it must be seconds or a timedelta")
+    return seconds_of(value)
+
+
+def moment(what: str, value: object) -> datetime:
+    """Return a time that the application gave. Raises DefinitionError."""
+    if not isinstance(value, datetime):
+        raise DefinitionError(f"{what} returned a value of type {type(value).__name__}: it must be a datetime")
+    if value.utcoffset() is None:
+        raise DefinitionError(f"{what} returned a time without a zone: add to the one that it is given, or use UTC")
+    return value
 
 
 def first_said(own: bool | None, usual: bool) -> bool:
@@ -78,8 +106,8 @@ def backoff_of(
     if backoff is None:
         return lambda attempt, _now: default_backoff(attempt)
     if callable(backoff):
-        return lambda attempt, _now: seconds_of(backoff(attempt))
+        return lambda attempt, _now: pause("backoff", backoff(attempt))
     if isinstance(backoff, Sequence):
         return lambda attempt, _now: seconds_of(backoff[min(attempt, len(backoff)) - 1])
-    pause = seconds_of(backoff)
-    return lambda _attempt, _now: pause
+    always = seconds_of(backoff)
+    return lambda _attempt, _now: always
