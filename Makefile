@@ -15,6 +15,7 @@ run: .venv/installed ## install into .venv and run the quickstart example
 
 # ARGS goes to pytest: make test ARGS="tests/unit -x -n 0". Two files of tests at a time: most of them wait for processes.
 test: export TOMQUEUE_TEST_REQUIRE_SERVERS := 1
+test: export PYTHONDONTWRITEBYTECODE := # its many processes need not compile the package again
 test: check ## install what the tests need, check the code, run every test
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
