@@ -118,6 +118,19 @@ def test_what_cannot_be_taken_over_is_refused(tasks: CeleryTasks, options: dict[
         tasks.shared_task(name="task", **options)(task)
 
 
+def test_what_tasks_do_not_have_is_told_with_what_to_write(tasks: CeleryTasks) -> None:
+    """Celery's canvas above all: a workflow is of prepared calls."""
+
+    @tasks.shared_task
+    def add(left: int) -> None: ...
+
+    task: Any = add
+    with pytest.raises(AttributeError, match=r"Task has no 's': .* write tq.enqueue\(chain\(one.job.prepare"):
+        task.s(1)
+    with pytest.raises(AttributeError, match="see the page on coming from Celery"):
+        task.subtask(1)
+
+
 def test_wrong_calls_are_refused(tq: TomQueue, tasks: CeleryTasks) -> None:
     """With TomQueue's own checks of arguments and terms."""
 

@@ -6,7 +6,7 @@ written.
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Concatenate, Generic, ParamSpec, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
 from tomqueue.app import TomQueue
 from tomqueue.definition import Definition
@@ -27,6 +27,18 @@ USUAL_RETRY_DELAY = 180.0
 MOST_URGENT = 9
 STEPS = ((7, Priority.HIGH), (5, Priority.NORMAL), (3, Priority.LOW), (0, Priority.BULK))
 """From which of Celery's numbers on a task has a priority, where the greater number is the more urgent one."""
+IN_PLACE_OF = {
+    **dict.fromkeys(
+        ("s", "si", "signature", "chunks", "map", "starmap"),
+        "for a workflow write tq.enqueue(chain(one.job.prepare(1), other.job.prepare(2)))",
+    ),
+    "retry": "raise an error of those in autoretry_for",
+    "request": "take a JobContext as first parameter",
+    "update_state": "take a JobContext as first parameter and call its progress(done, total)",
+    "AsyncResult": "what delay() returns is the job; tq.jobs.get(id) reads it again",
+    "apply": "call the task to run it here",
+}
+"""What to write for what Celery's tasks have and these have not."""
 
 
 class TaskOptions(TypedDict, total=False):
@@ -67,6 +79,13 @@ class Task(Generic[CallP, P, R]):
 
     def __repr__(self) -> str:
         return f"<task {self.name}>"
+
+    if not TYPE_CHECKING:  # else every name would count as known
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what stands in place of what Celery's tasks have beside."""
+            cure = IN_PLACE_OF.get(name, "see the page on coming from Celery for what there is")
+            raise AttributeError(f"{type(self).__name__} has no {name!r}: {cure}", name=name, obj=self)
 
     def __call__(self, *args: CallP.args, **kwargs: CallP.kwargs) -> R:
         """Run the function here and now."""
