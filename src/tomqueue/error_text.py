@@ -8,7 +8,7 @@ __all__ = ["error_text", "headline", "message_of", "storable", "without_our_fram
 MOST = 10_000
 """Characters that are kept: the first fifth and the rest from the end, where the cause is."""
 
-
+FRAME = "  File "
 OURS = str(Path(__file__).parent)
 
 
@@ -48,6 +48,9 @@ def error_text(error: BaseException) -> str:
 
 
 def headline(error: str | None) -> str:
-    """Return the line that says what went wrong: the last of a traceback, the first of what a supervisor wrote."""
+    """Return the line that says what went wrong: the one after a traceback's frames, the first of any other text."""
     lines = (error or "").strip().splitlines() or [""]
-    return lines[-1 if lines[0].startswith("Traceback") else 0]
+    if not lines[0].startswith("Traceback"):
+        return lines[0]
+    last_frame = max((place for place, line in enumerate(lines) if line.startswith(FRAME)), default=0)
+    return next((line for line in lines[last_frame + 1 :] if not line.startswith(" ")), lines[-1])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tomqueue.definition import Registry
+from tomqueue.error_text import headline
 from tomqueue.errors import UnknownJob
 from tomqueue.job import Job, State
 from tomqueue.priority import PRIORITIES, Priority
@@ -132,7 +133,7 @@ def failed(scene: Scene) -> Finding | None:
     if job.failed_at is None or job.cancelled_at is not None:
         return None
     attempts = f"after {number(job.attempts, 'attempt')}"
-    text = f"it failed for good {age(job.failed_at, scene.now)} {attempts}: {last_line(job.last_error)}"
+    text = f"it failed for good {age(job.failed_at, scene.now)} {attempts}: {told(job.last_error)}"
     return Finding(code="failed", text=text, cure=f"mend the cause, then `tomqueue jobs retry {job.id}`")
 
 
@@ -203,7 +204,7 @@ def parked(scene: Scene) -> Finding | None:
     again = f"it is offered again {age(job.run_at, scene.now)}"
     return Finding(
         code="parked",
-        text=f"no worker could read it in {number(job.parks, 'try', 'tries')} ({again}): {last_line(job.last_error)}",
+        text=f"no worker could read it in {number(job.parks, 'try', 'tries')} ({again}): {told(job.last_error)}",
         cure="start a worker whose application can read it: it is released at once",
     )
 
@@ -215,7 +216,7 @@ def scheduled(scene: Scene) -> Finding | None:
         return None
     text = f"its time has not come: it is due at {when(job.run_at, scene.now)}"
     if job.attempts and job.last_error:
-        text += f"; attempt {job.attempts} failed: {last_line(job.last_error)}"
+        text += f"; attempt {job.attempts} failed: {told(job.last_error)}"
     return Finding(code="scheduled", text=text, cure=f"to run it now: `tomqueue jobs retry {job.id}`")
 
 
@@ -322,9 +323,7 @@ def crashed(scene: Scene) -> Finding | None:
     if job.state is State.FAILED or not (job.crashes or job.suspect):
         return None
     if job.crashes:
-        text = (
-            f"its worker process died while it ran, {number(job.crashes, 'time')} in a row: {last_line(job.last_error)}"
-        )
+        text = f"its worker process died while it ran, {number(job.crashes, 'time')} in a row: {told(job.last_error)}"
     else:
         text = "its worker process died while it ran beside others; it is claimed alone the next time"
     return Finding(code="crashed", text=text, cure="look for what ends the process (memory, a native library)")
@@ -372,10 +371,9 @@ def waits(job: Job) -> bool:
     return job.state not in {State.FAILED, State.RUNNING}
 
 
-def last_line(error: str | None) -> str:
-    """Return the last line of an error's text, which names the error."""
-    lines = (error or "").strip().splitlines()
-    return lines[-1] if lines else "no error is recorded"
+def told(error: str | None) -> str:
+    """Return what names an error."""
+    return headline(error) or "no error is recorded"
 
 
 def number(count: int, thing: str, things: str | None = None) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tomqueue.ids import checked_id
 from tomqueue.store.attempt_errors import AttemptError
 from tomqueue.store.catalog import Catalog
 from tomqueue.store.history import Completed, HistoryTable
@@ -29,7 +30,7 @@ class History:
 
     def get(self, job_id: int) -> Completed:
         """Return a job that succeeded; raises JobNotFound."""
-        return self._table().get(job_id).shown_by(self._shown)
+        return self._table().get(checked_id(job_id)).shown_by(self._shown)
 
     def list(
         self, *, queue: str | None = None, name: str | None = None, limit: int | None = 100, before: int | None = None
@@ -44,7 +45,7 @@ class History:
         ``reveal`` decrypts, and shows also those of jobs that are not declared here; redacted fields stay so.
         Raises JobNotFound.
         """
-        return self._shown(self._table().get(job_id), reveal=reveal)
+        return self._shown(self._table().get(checked_id(job_id)), reveal=reveal)
 
     def count(self, *, queue: str | None = None, name: str | None = None) -> int:
         """Return how many jobs are kept."""
@@ -52,7 +53,7 @@ class History:
 
     def errors(self, job_id: int) -> Sequence[AttemptError]:
         """Return the errors of the attempts before the one that succeeded, oldest first: the latest 25."""
-        return self._catalog().errors(job_id)
+        return self._catalog().errors(checked_id(job_id))
 
     def prune(self) -> int:
         """Delete now, in pieces, what has expired of the history and of the results; return how many rows.

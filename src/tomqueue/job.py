@@ -137,8 +137,8 @@ class Job(Bound):
         results: Results | None = getattr(self, "_results", None)
         if results is None:
             raise ResultNotKept(
-                f"job {self.id} {self.name} keeps no result: declare it with @tq.job(result_ttl=…); "
-                f"of one that does and that neither tq.jobs nor an enqueue returned: tq.results.get({self.id})"
+                f"job {self.id} {self.name} keeps no result that is known here: declare it with @tq.job(result_ttl=…); "
+                f"of a job that an event tells of ask tq.results.get({self.id})"
             )
         return results
 

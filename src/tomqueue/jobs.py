@@ -7,6 +7,7 @@ from typing import Any
 
 from tomqueue.errors import EnqueueError, JobNotFound, SettingsError
 from tomqueue.events import Events
+from tomqueue.ids import checked_id
 from tomqueue.job import Job, Results, State
 from tomqueue.priority import Priority
 from tomqueue.store.attempt_errors import AttemptError
@@ -44,7 +45,7 @@ class Jobs:
 
     def get(self, job_id: int) -> Job:
         """Return a job; raises JobNotFound."""
-        return self._bound(self._catalog().get(job_id))
+        return self._bound(self._catalog().get(checked_id(job_id)))
 
     def list(
         self,
@@ -68,15 +69,15 @@ class Jobs:
         ``reveal`` decrypts, and shows also those of jobs that are not declared here; redacted fields stay so.
         Raises JobNotFound.
         """
-        return self._shown(self._catalog().get(job_id), reveal=reveal)
+        return self._shown(self._catalog().get(checked_id(job_id)), reveal=reveal)
 
     def errors(self, job_id: int) -> Sequence[AttemptError]:
         """Return the errors of a job's attempts, oldest first: the latest 25."""
-        return self._catalog().errors(job_id)
+        return self._catalog().errors(checked_id(job_id))
 
     def progress(self, job_id: int) -> Progress | None:
         """Return how far a job has come by its own words (``ctx.progress``); None if it said nothing."""
-        return self._catalog().progress([job_id]).get(job_id)
+        return self._catalog().progress([checked_id(job_id)]).get(job_id)
 
     def count(
         self,
@@ -109,7 +110,7 @@ class Jobs:
 
         So it does for a failed job whose unique key another one holds by now.
         """
-        return self._bound(self._catalog().retry(job_id))
+        return self._bound(self._catalog().retry(checked_id(job_id)))
 
     def cancel(self, job_id: int) -> Job:
         """Take a waiting job out of its queue, or stop one that runs; it is kept as failed and can be retried.
@@ -118,7 +119,7 @@ class Jobs:
         about a second JobCancelled is raised in it, it has the grace time to clean up, and it will not run again. If
         it ends by itself before, it has finished. Raises JobNotFound (it finished), JobStateError (it has failed).
         """
-        job = self._bound(self._catalog().cancel(job_id))
+        job = self._bound(self._catalog().cancel(checked_id(job_id)))
         if job.state is State.FAILED:
             self._events.emit("job.cancelled", job=job)
         return job
@@ -129,25 +130,25 @@ class Jobs:
         Raises JobNotFound, JobStateError while the job runs, SettingsError for a priority that there is not.
         """
         edit = reprioritised(self._priority_of, priority)
-        return self._bound(self._catalog().edit(job_id, edit))
+        return self._bound(self._catalog().edit(checked_id(job_id), edit))
 
     def reschedule(self, job_id: int, *, run_at: datetime | None = None, delay: float | timedelta | None = None) -> Job:
         """Give a waiting job another time, and take away its expiry: ``run_at`` with a zone, or ``delay`` from now.
 
         Raises JobNotFound, JobStateError when the job runs or has failed, SettingsError for a time that cannot be.
         """
-        return self._bound(self._catalog().edit(job_id, Reschedule(run_at=run_at, delay=delay)))
+        return self._bound(self._catalog().edit(checked_id(job_id), Reschedule(run_at=run_at, delay=delay)))
 
     def move(self, job_id: int, queue: str) -> Job:
         """Put a job that does not run into another queue, which becomes known by it. It counts within a second.
 
         Raises JobNotFound, JobStateError while the job runs, SettingsError for a name that no queue can have.
         """
-        return self._bound(self._catalog().edit(job_id, Move(queue)))
+        return self._bound(self._catalog().edit(checked_id(job_id), Move(queue)))
 
     def delete(self, job_id: int) -> None:
         """Delete a job that does not run."""
-        self._catalog().delete(job_id)
+        self._catalog().delete(checked_id(job_id))
 
     def reencrypt(self) -> Reencrypted:
         """Encrypt every job that does not run, failed ones too, with the first of ``encryption_keys``; in pieces.
@@ -159,7 +160,7 @@ class Jobs:
 
     def publish(self, job_id: int) -> None:
         """Send the news of one ready job again. Raises JobStateError, SettingsError without a broker, PublishError."""
-        self._republisher().publish(job_id)
+        self._republisher().publish(checked_id(job_id))
 
     def republish(
         self,

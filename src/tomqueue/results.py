@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 
-from tomqueue.definition import Registry, seconds_of
+from tomqueue.definition import Registry, number_problem, seconds_of
 from tomqueue.error_text import headline
-from tomqueue.errors import JobFailed, ResultNotKept, ResultTimeout, UnknownJob
+from tomqueue.errors import JobFailed, ResultNotKept, ResultTimeout, SettingsError, UnknownJob
+from tomqueue.ids import checked_id
 from tomqueue.store.kept import End
 from tomqueue.store.results import ResultRow, ResultTable
 
@@ -36,14 +37,14 @@ class Results:
         JobFailed when it failed for good, was cancelled or deleted, ResultNotKept for a job without ``result_ttl`` or
         whose value could not be kept, JobNotFound once the ``result_ttl`` is over, and StoreError.
         """
-        patience = Patience(job_id, timeout)
+        patience = Patience(checked_id(job_id), timeout)
         while (row := self._look(job_id)) is None:
             time.sleep(patience.pause())
         return self._value(row)
 
     async def aget(self, job_id: int, timeout: float | timedelta | None = None) -> Any:  # noqa: ASYNC109 - as get
         """Wait in asynchronous code; the event loop goes on meanwhile."""
-        patience = Patience(job_id, timeout)
+        patience = Patience(checked_id(job_id), timeout)
         while (row := await asyncio.to_thread(self._look, job_id)) is None:  # noqa: ASYNC110 - no event of ours
             await asyncio.sleep(patience.pause())
         return self._value(row)
@@ -76,6 +77,8 @@ class Patience:
     """How long to wait for one job: a little, then ever longer, until the time is over."""
 
     def __init__(self, job_id: int, timeout: float | timedelta | None) -> None:
+        if problem := number_problem(timeout, least=0):
+            raise SettingsError(f"timeout={timeout!r} {problem}")
         self._job_id = job_id
         self._patience = None if timeout is None else seconds_of(timeout)
         self._began = time.monotonic()

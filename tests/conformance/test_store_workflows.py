@@ -111,6 +111,7 @@ def test_a_failed_link_keeps_the_rest_until_it_is_retried(store: SqlStore) -> No
     flow.fail("a")
     found = flow.read()
     assert (found.state, found.failed, found.pending) == (WorkflowState.FAILED, 1, 2)
+    assert {type(count) for count in (found.failed, found.pending, found.done, found.total)} == {int}
     assert flow.states() == {"a": State.FAILED, "b": State.HELD, "c": State.HELD}
     flow.catalog.retry(flow.ids["a"])
     assert flow.read().state is WorkflowState.RUNNING
@@ -262,9 +263,11 @@ def test_a_finished_workflow_cannot_be_cancelled_and_is_pruned(store: SqlStore) 
 
 
 def test_what_does_not_go_on_by_itself_is_found(store: SqlStore) -> None:
-    """A failed link, and rows that somebody deleted by plain SQL; not what can run."""
-    failed, gone, alive = (Flow(store, chain_of("a", "b")) for _ in range(3))
+    """A failed link, and rows that somebody deleted by plain SQL; not what can run, or a person cancelled."""
+    failed, gone, alive, cancelled = (Flow(store, chain_of("a", "b")) for _ in range(4))
     failed.fail("a")
+    found = cancelled.table.cancelling(cancelled.id)
+    assert sum(cancelled.catalog.cancel_all(ids, "cancelled") for ids in cancelled.table.unfailed(found)) == 2
     with store.writing() as connection:
         connection.execute(store.tables.jobs.delete().where(store.tables.jobs.c.id == gone.ids["a"]))
     assert {one.id for one in alive.table.stuck(100)} == {failed.id, gone.id}

@@ -118,6 +118,16 @@ def test_what_cannot_be_taken_over_is_refused(tasks: CeleryTasks, options: dict[
         tasks.shared_task(name="task", **options)(task)
 
 
+def test_arguments_and_errors_are_sequences(tasks: CeleryTasks) -> None:
+    """As in Celery."""
+    task: Any = tasks.shared_task(name="echo")(lambda number: number)
+    with pytest.raises(EnqueueError, match=r"apply_async\(args=7\): give a list or a tuple"):
+        task.apply_async(7)
+    wrong: Any = OSError
+    with pytest.raises(DefinitionError, match=r"autoretry_for=.*OSError.*: give a tuple of exception classes"):
+        tasks.shared_task(autoretry_for=wrong)(lambda: None)
+
+
 def test_what_tasks_do_not_have_is_told_with_what_to_write(tasks: CeleryTasks) -> None:
     """Celery's canvas above all: a workflow is of prepared calls."""
 

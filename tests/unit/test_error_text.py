@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tomqueue.error_text import MOST, error_text, message_of, storable, without_our_frames
+from tomqueue.error_text import MOST, error_text, headline, message_of, storable, without_our_frames
 
 
 class Speechless(Exception):
@@ -61,3 +61,13 @@ def test_only_our_frames_at_the_top_are_cut(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("tomqueue.error_text.OURS", __file__)
     without_our_frames(error)
     assert traceback.format_exception(error) == whole
+
+
+def test_a_headline_names_the_error() -> None:
+    """Also of a text of several lines, an error of syntax, and of what a supervisor wrote."""
+    assert headline(error_text(caught(ValueError("first\n  second\nthird")))) == "ValueError: first"
+    with pytest.raises(SyntaxError) as raised:
+        compile("a b", "app.py", "exec")
+    assert headline(error_text(raised.value)) == "SyntaxError: invalid syntax"
+    assert headline("killed by SIGKILL\nwhile it ran") == "killed by SIGKILL"
+    assert not headline(None)

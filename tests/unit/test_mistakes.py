@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tomqueue import TomQueue
-from tomqueue.errors import DefinitionError, TomQueueError
+from tomqueue.errors import DefinitionError, SettingsError, TomQueueError
 
 tq: Any = TomQueue("sqlite:///never-opened.db")
 
@@ -52,6 +52,35 @@ def test_the_error_says_what_to_write(write: Callable[[], object], says: str) ->
     with pytest.raises(TomQueueError) as told:
         write()
     assert says in str(told.value)
+
+
+ACTS = ("get", "arguments", "errors", "progress", "retry", "cancel", "reschedule", "delete", "publish")
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        *(getattr(tq.jobs, act) for act in ACTS),
+        lambda wrong: tq.jobs.move(wrong, "mailers"),
+        lambda wrong: tq.jobs.reprioritise(wrong, "high"),
+        *(getattr(tq.history, act) for act in ("get", "errors", "arguments")),
+        *(getattr(tq.workflows, act) for act in ("get", "jobs", "cancel")),
+        tq.results.get,
+    ],
+)
+@pytest.mark.parametrize("wrong", ["3abc", "3", True, None, 2**63])
+def test_an_id_is_a_number(ask: Callable[[object], object], wrong: object) -> None:
+    """MySQL would take "3abc" for job 3, and delete that."""
+    with pytest.raises(SettingsError, match=r"(job|workflow)_id=.* must be (a whole number|at most)"):
+        ask(wrong)
+
+
+def test_a_result_is_waited_for_in_seconds() -> None:
+    """Or as long as it takes."""
+    with pytest.raises(SettingsError, match="timeout='x' must be a number"):
+        tq.results.get(1, timeout="x")
+    with pytest.raises(SettingsError, match="timeout=-1 must be between 0 and"):
+        tq.results.get(1, timeout=-1)
 
 
 def test_a_target_names_its_own_function() -> None:

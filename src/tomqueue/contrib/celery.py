@@ -108,6 +108,8 @@ class Task(Generic[CallP, P, R]):
         terms = {"delay": terms.pop("countdown", None), "run_at": terms.pop("eta", None), **terms}
         if terms.get("priority") is not None:
             terms["priority"] = self._tasks.priority_of(terms["priority"], EnqueueError)
+        if isinstance(args, str) or not isinstance(args, Sequence):
+            raise EnqueueError(f"{self.name}: apply_async(args={args!r}): give a list or a tuple of the arguments")
         call: Any = self.job.using(**terms)
         enqueued: Job = call.enqueue(*args, **kwargs or {})
         return enqueued
@@ -171,13 +173,16 @@ class CeleryTasks:
         retries = options.get("max_retries", USUAL_RETRIES)
         if not isinstance(retries, int):
             raise DefinitionError(f"{what}: max_retries={retries!r}: say a number, nothing is tried for ever here")
+        retried = options.get("autoretry_for", ())
+        if not isinstance(retried, Sequence):
+            raise DefinitionError(f"{what}: autoretry_for={retried!r}: give a tuple of exception classes")
         declare: Any = self._tq.job(
             name=options.get("name"),
             queue=options.get("queue"),
             priority=None if priority is None else self.priority_of(priority, DefinitionError),
             max_attempts=retries + 1,
             backoff=options.get("default_retry_delay", USUAL_RETRY_DELAY),
-            retry_on=tuple(options.get("autoretry_for", ())),
+            retry_on=tuple(retried),
             max_run_time=limits[0] if limits else None,
         )
         return Task(declare(function), self)

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 from tomqueue.daemon.own_lease import OwnLease
+from tomqueue.definition import number_problem
 from tomqueue.errors import Interruption, JobCancelled, JobInterrupted, Parked, SettingsError, Verdict
 from tomqueue.events import Events
 from tomqueue.job import Claimed
@@ -79,8 +80,8 @@ def ran(job: Claimed, event: str, error: BaseException | None, keyring: Keyring)
 
 def options_of(queues: tuple[str, ...], *, threads: int = 1, most: int | None = None) -> WorkerOptions:
     """Return the options of an in-process worker. Raises SettingsError for a number or name that cannot be."""
-    if not 1 <= threads <= MAX_SLOTS:
-        raise SettingsError(f"threads={threads}: use 1 to {MAX_SLOTS}")
+    if problem := number_problem(threads, least=1, most=MAX_SLOTS, whole=True):
+        raise SettingsError(f"threads={threads!r} {problem}")
     if most is not None and most < 1:
         raise SettingsError(f"n={most}: work off at least one job, or None for all that are ready")
     names = tuple(check_name("queues", name) for name in queues)

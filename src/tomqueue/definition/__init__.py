@@ -23,7 +23,15 @@ from tomqueue.definition.encryption import Encryption
 from tomqueue.definition.exchange import checked_exchange
 from tomqueue.definition.function import BoundDefinition, Definition
 from tomqueue.definition.limit import FAIR, Counted, Limit, concurrency_problem, name_of_key, rate_interval
-from tomqueue.definition.options import CallersOptions, JobOptions, Options, OverrideOptions, Overrides, seconds_of
+from tomqueue.definition.options import (
+    CallersOptions,
+    JobOptions,
+    Options,
+    OverrideOptions,
+    Overrides,
+    number_problem,
+    seconds_of,
+)
 from tomqueue.definition.plan import Plan, Post, Step, plan_of, within, workflow_of
 from tomqueue.definition.prepared import Enqueuer, JobDefinition, Loaded, Prepared
 from tomqueue.definition.registry import Registry
@@ -78,6 +86,7 @@ __all__ = [
     "cure_of",
     "group",
     "name_of_key",
+    "number_problem",
     "plan_of",
     "queue_said_by",
     "rate_interval",

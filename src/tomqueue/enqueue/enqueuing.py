@@ -93,9 +93,10 @@ class Enqueuing:
     def _pass(self, request: Request) -> None:
         """Let a request go through the stack, and its jobs know where their results will be."""
         self._stack()(request)
+        results = self._results()
         for draft in request.drafts:
-            if draft.definition.result is not None and draft.job is not None and draft.job.id:
-                draft.job.with_results(self._results())  # of one that ran inline it is known already
+            if draft.job is not None and draft.job.id:
+                draft.job.with_results(results)  # of one that ran inline it is known already
 
     def _connection(self, caller: Any) -> Any:
         if caller is not None:

@@ -95,9 +95,9 @@ class Reference:
         if wants_context:
             args = (context, *args)
         if context.transaction is not None:
-            return function(self._found(context.session(), key, context), *args, **kwargs)
+            return function(self._found(context.session(), key), *args, **kwargs)
         with self._opened() as session:
-            instance = self._loaded(session, key, context)
+            instance = self._loaded(session, key)
             result = function(instance, *args, **kwargs)
             session.commit()
             return result
@@ -107,11 +107,11 @@ class Reference:
             return self._sessions()
         return Session(self._store().own_engine(), expire_on_commit=False)
 
-    def _loaded(self, session: Session, key: tuple[Any, ...], context: Any) -> Any:
+    def _loaded(self, session: Session, key: tuple[Any, ...]) -> Any:
         """Load the object in a short transaction, so that the method does not begin within one."""
         try:
             session.connection(execution_options={"tomqueue_write": False})
-            instance = self._found(session, key, context)
+            instance = self._found(session, key)
             session.commit()
         except DBAPIError as error:
             if isinstance(error.orig, Exception) and self._store().is_to_blame_for(error.orig):
@@ -119,12 +119,11 @@ class Reference:
             raise
         return instance
 
-    def _found(self, session: Session, key: tuple[Any, ...], context: Any) -> Any:
+    def _found(self, session: Session, key: tuple[Any, ...]) -> Any:
         instance = session.get(self._class, key)
         if instance is None:
             raise JobTargetGone(
-                f"the {self._name} that it is called on is not in the database any more; "
-                f"`tomqueue jobs show {context.id}` has its key"
+                f"the {self._name} that it is called on is not in the database any more: the arguments have its key"
             )
         return instance
 

@@ -198,14 +198,15 @@ class WorkflowTable:
             some = select(self._jobs).where(meant).order_by(jobs.failed_at.is_(None), jobs.id).limit(NAMED)
             named = [job_of(one, now) for one in connection.execute(some)]
             (pending, failed) = connection.execute(select(*counters(self._jobs)).where(meant)).one()
-        return Awaited(jobs=named, pending=pending or 0, failed=failed or 0)
+        return Awaited(jobs=named, pending=int(pending or 0), failed=int(failed or 0))
 
     def stuck(self, limit: int) -> list[Workflow]:
         """Read workflows, ``limit`` of the unfinished at most, in which nothing can go on by itself.
 
-        What they wait for has failed; or was changed by plain SQL, of which a workflow does not learn.
+        What they wait for has failed; or was changed by plain SQL, of which a workflow does not learn. Those that a
+        person has cancelled are not among them.
         """
-        found = self.find(unfinished=True, limit=limit, after=0)
+        found = [one for one in self.find(unfinished=True, limit=limit, after=0) if one.cancelled_at is None]
         alive = self._alive({one.id for one in found if one.state is WorkflowState.RUNNING})
         return [one for one in found if one.id not in alive]
 
@@ -230,7 +231,7 @@ class WorkflowTable:
             meant = and_(ends, jobs.c.workflow.in_([row.id for row in open_ones]))
             counted = select(jobs.c.workflow, *counters(jobs)).where(meant).group_by(jobs.c.workflow)
             found = self._store.read(lambda connection: connection.execute(counted).all())
-            counts = {workflow: (pending, failed) for workflow, pending, failed in found}
+            counts = {workflow: (int(pending), int(failed)) for workflow, pending, failed in found}
         return [workflow_of_row(row, *counts.get(row.id, (0, 0))) for row in rows]
 
     def _of(self, workflow: Row[Any]) -> ColumnElement[bool]:
@@ -269,7 +270,7 @@ def step_values(workflow: int, step: Step, waiting: Sequence[int]) -> dict[str, 
 
 
 def counters(jobs: Any) -> tuple[ColumnElement[int], ColumnElement[int]]:
-    """Return how many jobs are pending, and how many have failed."""
+    """Return how many jobs are pending, and how many have failed: decimal numbers on MySQL."""
     failed = jobs.c.failed_at.is_not(None)
     return func.sum(case((failed, 0), else_=1)), func.sum(case((failed, 1), else_=0))
 
