@@ -69,6 +69,29 @@ def test_an_urgent_job_passes_what_was_claimed_ahead(tq: TomQueue) -> None:
     assert len(ran) == MANY + 2
 
 
+def test_a_crowd_of_urgent_jobs_passes_too(tmp_path: Path) -> None:
+    """A look that takes as much as it may has not seen the rest: the next one follows before anything less urgent."""
+    tq, ran = make_app(tmp_path / "jobs.db", max_batch=8), list[str]()
+
+    @tq.job(priority="high")
+    def urgent() -> None:
+        ran.append("urgent")
+
+    @tq.job(priority="bulk")
+    def bulk(number: int) -> None:
+        ran.append(f"bulk {number}")
+        if "now" not in ran and len(locked(tq)) > 5:
+            ran.append("now")
+            tq.enqueue_many([urgent.prepare() for _ in range(30)])
+            spend(0.03)  # longer than two looks are apart
+
+    tq.enqueue_many(bulk.prepare(number) for number in range(MANY))
+    work(tq)
+    now = ran.index("now") + 1
+    assert ran[now : now + 30] == ["urgent"] * 30
+    tq.close()
+
+
 def test_queues_take_turns(tmp_path: Path) -> None:
     """A long queue does not hold up a short one of the same priority."""
     tq, ran = make_app(tmp_path / "jobs.db", max_batch=1), list[str]()

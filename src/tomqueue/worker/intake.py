@@ -165,7 +165,7 @@ class Intake:
     def _may_find_more_urgent(self, urgency: int) -> bool:
         """Say whether something may have arrived that goes before what was claimed ahead."""
         if self._consumer.asks_database:
-            return boot_time() - self._looked_at > LOOK_EVERY
+            return boot_time() - self._looked_at > LOOK_EVERY or self._looks.left < urgency
         return self._has_arrived(urgency) or self._lost.is_due
 
     def _has_arrived(self, below: int) -> bool:
@@ -203,7 +203,7 @@ class Intake:
         """Claim what deliveries tell of, until there is something to start or no delivery is left."""
         wanted = self._batch.size()
         while not self._halt.is_set() and (below == ALL or self._has_arrived(below)):
-            deliveries = self._again() or self._consumer.receive(min(wanted, self._board.room))
+            deliveries = self._again(below) or self._consumer.receive(min(wanted, self._board.room))
             self._lost.heard(deliveries)
             if not deliveries:
                 return 0
@@ -244,13 +244,16 @@ class Intake:
             self._unannounce([news])
         self._consumer.ack(delivery)
 
-    def _again(self) -> list[Delivery]:
-        """Return deliveries whose second look is due."""
+    def _again(self, below: int) -> list[Delivery]:
+        """Return deliveries whose second look is due, and which tell of something more urgent than ``below``."""
+        if not self._second_looks:
+            return []
         now = boot_time()
-        again: list[Delivery] = []
-        while self._second_looks and self._second_looks[0][0] <= now and len(again) < self._board.room:
-            again.append(self._second_looks.popleft()[1])
-        return again
+        due = [one for one in self._second_looks if one[0] <= now and one[1].notification.priority < below]
+        again = due[: self._board.room]
+        for one in again:
+            self._second_looks.remove(one)
+        return [delivery for _, delivery in again]
 
     def _pause(self) -> float:
         if self._second_looks:
