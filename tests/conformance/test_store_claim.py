@@ -26,7 +26,7 @@ from tests.conformance.jobs import (
     want,
 )
 from tomqueue.job import Claimed
-from tomqueue.store.base import Answer, Delete, Ending, Hold, Release
+from tomqueue.store.base import NOTHING_LEFT, Answer, Delete, Ending, Hold, Release
 from tomqueue.store.catalog import Catalog, Filter
 from tomqueue.store.sql import SqlStore
 
@@ -171,6 +171,21 @@ def test_a_look_that_finds_nothing_before_a_moment_moves_the_mark_to_it(store: S
     assert take(store, wanted) == []
     wanted.marks.clear()
     assert names(take(store, wanted)) == ["a"]
+
+
+def test_a_take_says_from_which_rank_on_it_may_have_left_something(store: SqlStore) -> None:
+    """Where it took as much as it was to, or came to a suspect, which is taken alone; else it left nothing."""
+    high, *_, suspect = insert(store, new(priority=HIGH), *(new() for _ in range(2)), new(priority=LOW))
+    change(store, suspect, suspect=True)
+    wanted = want(limit=1)
+    lefts = []
+    for limit in (1, 5, 5, 5):
+        wanted.limit = limit
+        lefts.append(([job.id for job in take(store, wanted)], wanted.left))
+    assert lefts[0] == ([high], HIGH)
+    assert (len(lefts[1][0]), lefts[1][1]) == (2, LOW)
+    assert lefts[2] == ([suspect], LOW)
+    assert lefts[3] == ([], NOTHING_LEFT)
 
 
 def test_ids_are_recorded_before_they_are_claimed(store: SqlStore) -> None:

@@ -12,9 +12,11 @@ from typing import Any, Protocol
 
 from tomqueue.definition import Limit
 from tomqueue.job import Claimed, Job, NewJob
+from tomqueue.priority import PRIORITIES
 
 __all__ = [
     "FOR_GOOD",
+    "NOTHING_LEFT",
     "Announced",
     "Answer",
     "Delete",
@@ -43,6 +45,10 @@ class Inserted:
     """The job that held the unique key already; nothing was inserted then."""
 
 
+NOTHING_LEFT = len(PRIORITIES)
+"""A rank that no row has."""
+
+
 @dataclass(slots=True)
 class Want:
     """What a worker with free slots would take: the most urgent ready rows of its queues, at most ``limit``.
@@ -55,6 +61,9 @@ class Want:
 
     ``before`` asks only for rows that were announced before a moment: that of their queue and priority, and none of
     those that it does not name. Of a pair that has no such row the mark moves up to that moment.
+
+    ``left`` is what the store says of its last answer: the rank from which on it may have left ready rows, because it
+    took as much as it was to, or came to a suspect one, which is taken alone.
     """
 
     queues: Sequence[str]
@@ -64,6 +73,7 @@ class Want:
     first: int = 0
     marks: dict[tuple[str, int], tuple[Any, int]] = field(default_factory=dict)
     before: Mapping[tuple[str, int], datetime] | None = None
+    left: int = NOTHING_LEFT
 
 
 @dataclass(slots=True)

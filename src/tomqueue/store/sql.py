@@ -16,7 +16,7 @@ from tomqueue.settings import Settings
 from tomqueue.store import announcing, rows
 from tomqueue.store.announcing import AnnouncedRow, Place, Upcoming
 from tomqueue.store.attempt_errors import AttemptErrors, has_error
-from tomqueue.store.base import Announced, Answer, Delete, Ending, Hold, Inserted, Release, Want
+from tomqueue.store.base import NOTHING_LEFT, Announced, Answer, Delete, Ending, Hold, Inserted, Release, Want
 from tomqueue.store.callers_rows import CallersRows
 from tomqueue.store.commit import after_commit
 from tomqueue.store.dialect import Dialect
@@ -91,12 +91,13 @@ class SqlStore(Dialect):
         self, want: Want, token: int, record: Callable[[Sequence[int]], None], endings: Sequence[Ending] = ()
     ) -> tuple[list[Claimed], list[Hold]]:
         """Finish and claim in one transaction; see Store.take."""
-        seen = replace(want, marks=dict(want.marks))
+        seen = replace(want, marks=dict(want.marks), left=NOTHING_LEFT)
         hits = self._read(lambda link: self._hits(link, seen))
         if want.before is not None:
             want.marks.update(
                 {pair: (self._as_stamp(want.before[pair]), 0) for pair in pairs(want) if pair not in hits}
             )
+        want.left = NOTHING_LEFT
         if not hits and not endings:
             return [], []
 
@@ -113,6 +114,7 @@ class SqlStore(Dialect):
             return claimed, held, turn
 
         claimed, held, turn = self._transact(work)
+        want.left = turn.left
         if claimed:
             want.marks.update(turn.marks)
         return claimed, held
@@ -255,6 +257,7 @@ class SqlStore(Dialect):
             if taken:
                 want.marks[queue, priority] = (taken[-1][1], taken[-1][0])
             if len(picked) >= want.limit or len(taken) < len(found) or (picked and picked[0][2]):
+                want.left = priority
                 break
         return picked
 

@@ -55,8 +55,11 @@ class Looks:
         self._marked_at = 0.0
         self._due_looked_at = boot_time()
         self._due_at = 0.0
-        self.left = ALL
-        """The rank from which on the last look may have left something: it took as much as it was to."""
+
+    @property
+    def left(self) -> int:
+        """The rank from which on the last look may have left something; ALL when it has not."""
+        return self._want.left
 
     def take(self, below: int) -> int:
         """Claim what is ready and more urgent than ``below``; return how much."""
@@ -95,8 +98,6 @@ class Looks:
         want.below = min(below, self._ranks.stop)
         want.limit = min(self._batch.size(), self._board.room)
         claimed = self._claims.take(want)
-        is_full = bool(claimed) and (len(claimed) >= want.limit or claimed[0].suspect)
-        self.left = claimed[-1].rank if is_full else ALL
         if claimed and below == ALL:
             self._queues.served(row.queue for row in claimed)
         return len(claimed)

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from tomqueue.events import Events
 from tomqueue.job import Claimed
 from tomqueue.service import boot_time
-from tomqueue.store.base import Want
+from tomqueue.store.base import NOTHING_LEFT, Want
 from tomqueue.transport.base import Consumer, Delivery
 from tomqueue.worker.batch import BatchSize
 from tomqueue.worker.board import Board
@@ -102,8 +102,8 @@ class LostNews:
         self._looked_at = boot_time()
         claimed = self._look(below)
         self._took = bool(claimed)
-        if claimed and (len(claimed) >= self._want.limit or claimed[0].suspect):
-            self._more = claimed[-1].rank
+        if claimed and self._want.left != NOTHING_LEFT:
+            self._more = self._want.left
         elif goes_on:
             self._more = None
             self._whole_at = self._whole_soonest  # what was given back meanwhile lies behind us
