@@ -165,7 +165,7 @@ class Intake:
     def _may_find_more_urgent(self, urgency: int) -> bool:
         """Say whether something may have arrived that goes before what was claimed ahead."""
         if self._consumer.asks_database:
-            return boot_time() - self._looked_at > LOOK_EVERY or self._looks.left < urgency
+            return boot_time() - self._looked_at > LOOK_EVERY or self._looks.seen < urgency
         return self._has_arrived(urgency) or self._lost.is_due
 
     def _has_arrived(self, below: int) -> bool:

@@ -55,11 +55,8 @@ class Looks:
         self._marked_at = 0.0
         self._due_looked_at = boot_time()
         self._due_at = 0.0
-
-    @property
-    def left(self) -> int:
-        """The rank from which on the last look may have left something; ALL when it has not."""
-        return self._want.left
+        self.seen = 0
+        """A rank: of what is more urgent the last look left nothing."""
 
     def take(self, below: int) -> int:
         """Claim what is ready and more urgent than ``below``; return how much."""
@@ -98,6 +95,7 @@ class Looks:
         want.below = min(below, self._ranks.stop)
         want.limit = min(self._batch.size(), self._board.room)
         claimed = self._claims.take(want)
+        self.seen = min(want.left, want.below)
         if claimed and below == ALL:
             self._queues.served(row.queue for row in claimed)
         return len(claimed)
