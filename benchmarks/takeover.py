@@ -23,8 +23,9 @@ from sqlalchemy import select
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests.acceptance.site import Installed, Running, environment_of, is_alive, wait_until
+from tests.acceptance.site import Installed, Running, environment_of, wait_until
 from tests.conformance.filling import fill
+from tests.processes import freeze, is_alive
 from tests.rabbitmq_server import rabbitmq
 from tests.servers import fresh_database, mariadb, postgres
 from tomqueue import TomQueue
@@ -195,7 +196,8 @@ def hosts_lost(made: Ground, rounds: int) -> list[float]:
             victim = hosts.pop(0)
             one = found(lambda victim=victim: long_job_in(made, victim))  # type: ignore[misc]
             pids = [victim.process.pid, *victim.children()]
-            send(signal.SIGSTOP, pids)
+            for pid in pids:
+                freeze(pid)
             times.append(waited(made, one.job, one.pid, boot_time()))
             send(signal.SIGKILL, pids)
             victim.wait()

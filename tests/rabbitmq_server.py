@@ -22,6 +22,7 @@ from urllib.parse import quote
 import pika
 from pika.exceptions import AMQPError
 
+from tests.processes import freeze
 from tests.servers import USER, ServerMissingError, free_port, hidden_program, private_directory, write
 from tests.watcher import STOP_SECONDS, Plan, running
 from tomqueue.priority import PRIORITIES
@@ -134,7 +135,7 @@ class Broker:
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Let the node stand still: its connections stay open, and nothing comes."""
-        os.kill(self._pid(), signal.SIGSTOP)
+        freeze(self._pid())
         try:
             yield
         finally:

@@ -232,14 +232,6 @@ def environment_of(settings: Mapping[str, object]) -> dict[str, str]:
     return {f"TOMQUEUE_{name.upper()}": str(value) for name, value in settings.items()}
 
 
-def is_alive(pid: int) -> bool:
-    """Say whether a process runs (a zombie does not)."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
 def field_of(line: str, name: str) -> int:
     """Return a number that a job wrote as ``name=number``."""
     return int(line.partition(f"{name}=")[2].split()[0])

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from tests.acceptance.site import Running, Site, field_of, is_alive, wait_until
+from tests.acceptance.site import Running, Site, field_of, wait_until
+from tests.processes import freeze, is_alive
 from tests.rabbitmq_server import Broker
 from tomqueue import State
 from tomqueue.job import Job
@@ -130,7 +131,7 @@ def test_a_job_whose_worker_dies_meanwhile_does_not_run_again(site: Site) -> Non
     job = site.enqueue("polite", "long")
     with site.started("run", "-p", "2"):
         worker = field_of(site.wait_for_lines(1, "begin")[0], "pid")
-        os.kill(worker, signal.SIGSTOP)
+        freeze(worker)
         cancel(site, job)
         os.kill(worker, signal.SIGKILL)
         check_cancelled(site, job)
@@ -152,7 +153,7 @@ def lose(running: Running) -> None:
     """Kill a supervisor and its children at once."""
     pids = [running.process.pid, *running.children()]
     for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+        freeze(pid)
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     running.wait()

@@ -14,9 +14,10 @@ from pika.exceptions import ChannelClosedByBroker
 from sqlalchemy import text
 
 from tests.acceptance.over_rabbitmq import MORE, NEWCOMER, Letter, Load, declare, first_words, moment
-from tests.acceptance.site import APP, Running, Site, field_of, is_alive, wait_until
+from tests.acceptance.site import APP, Running, Site, field_of, wait_until
 from tests.database_server import PLANS, restartable
 from tests.news import raw_channel
+from tests.processes import is_alive
 from tests.rabbitmq_server import Broker, Options, rabbitmq
 from tests.servers import fresh_database
 from tomqueue import Priority, State

@@ -7,7 +7,8 @@ from collections import Counter
 from pathlib import Path
 
 from tests.acceptance.conftest import MakeSite
-from tests.acceptance.site import Site, field_of, is_alive, wait_until
+from tests.acceptance.site import Site, field_of, wait_until
+from tests.processes import is_alive
 from tomqueue import State
 
 

@@ -10,9 +10,10 @@ from itertools import product
 
 from pika.exceptions import ChannelClosedByBroker
 
-from tests.acceptance.site import Running, is_alive, wait_until
+from tests.acceptance.site import Running, wait_until
 from tests.faults.world import World
 from tests.news import raw_channel
+from tests.processes import freeze, is_alive
 from tests.rabbitmq_server import Broker
 from tests.server_admin import ServerAdmin
 from tomqueue.priority import PRIORITIES
@@ -88,7 +89,7 @@ def deploy(soaked: Soaked) -> None:
 def freeze_a_child(soaked: Soaked) -> None:
     """Let a child stand still for less than its lease."""
     pid = soaked.child()
-    os.kill(pid, signal.SIGSTOP)
+    freeze(pid)
     time.sleep(SHORT)
     if is_alive(pid):
         os.kill(pid, signal.SIGCONT)

@@ -20,6 +20,7 @@ from tests.faults.cpu import CpuUse
 from tests.faults.ledger import EFFECTS, LEDGER, Ledger, What, is_long
 from tests.faults.load import Load
 from tests.faults.wired import WiredBroker
+from tests.processes import freeze
 from tomqueue import State, TomQueue
 from tomqueue.crash_points import VARIABLE
 from tomqueue.job import Job
@@ -174,7 +175,7 @@ class World:
     def kill(self, *pids: int, what: str) -> None:
         """Kill processes at one moment, as far as that can be done: none of them can react to another's death."""
         for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+            freeze(pid)
         self.ledger.write(What.FAULT, what.replace(" ", "-"))
         for pid in reversed(pids):
             os.kill(pid, signal.SIGKILL)

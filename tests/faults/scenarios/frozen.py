@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from tests.acceptance.site import Running, is_alive, wait_until
+from tests.acceptance.site import Running, wait_until
 from tests.faults.ledger import What
 from tests.faults.scenario import WITH_BROKER, WITHOUT_BROKER, Scenario
 from tests.faults.world import PATIENCE, Crash, Setup, World
+from tests.processes import freeze, is_alive
 
 __all__ = ["SCENARIOS"]
 
@@ -45,7 +46,7 @@ STEPS = (
 def frozen(world: World, *pids: int) -> Iterator[None]:
     """Freeze processes for as long as the block lasts; they wake in the order of chance."""
     for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+        freeze(pid)
     try:
         yield
     finally:

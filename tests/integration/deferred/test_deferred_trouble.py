@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.conformance.jobs import NORMAL, PAST, insert, new, row
+from tests.processes import freeze
 from tests.server_admin import ServerAdmin
 from tomqueue.daemon import deferred as module
 from tomqueue.daemon import leadership
@@ -251,7 +252,7 @@ def test_a_leader_that_was_frozen_knows_that_it_leads_no_more(site: Any) -> None
         try:
             assert frozen.stdout is not None
             assert frozen.stdout.readline() == "1\n"
-            frozen.send_signal(signal.SIGSTOP)
+            freeze(frozen.pid)
             second = site.leadership(heartbeat=0.4, lease=20.0)
             site.wait_for(second.leads)
             threading.Thread(target=frozen.send_signal, args=(signal.SIGCONT,)).start()
