@@ -36,6 +36,10 @@ class Dialect(KeyedRows):
     def _lock(self, link: Any, ids: Sequence[int], worker: int, token: int) -> list[Claimed]:
         """Claim rows that ``_pick`` chose or that are known to be runnable."""
 
+    def _lock_free(self, link: Any, ids: Sequence[int], worker: int, token: int) -> list[Claimed]:  # noqa: ARG002 - for others
+        """Claim the rows by key that are runnable and that nobody touches, where one statement can do both."""
+        return []
+
     @abstractmethod
     def _lockable(self, link: Any, ids: Sequence[int]) -> Mapping[int, Answer | None]:
         """Lock rows by key where possible and answer for each that is there; None means it can be claimed."""

@@ -224,12 +224,21 @@ class PostgresStore(SqlStore):
         )
 
     def _lock(self, link: Link, ids: Sequence[int], worker: int, token: int) -> list[Claimed]:
+        return self._claim(link, "", "WHERE id = ANY(%s::bigint[])", (worker, token, array(ids)))
+
+    def _lock_free(self, link: Link, ids: Sequence[int], worker: int, token: int) -> list[Claimed]:
+        free = (
+            f"WITH free AS MATERIALIZED (SELECT id AS free_id FROM {self.jobs} WHERE id = ANY(%s::bigint[])"
+            f" AND run_at <= {NOW} AND {RUNNABLE} ORDER BY id FOR UPDATE SKIP LOCKED)"
+        )
+        return self._claim(link, free, "FROM free WHERE id = free_id", (array(ids), worker, token))
+
+    def _claim(self, link: Link, before: str, which: str, parameters: Sequence[Any]) -> list[Claimed]:
         found = rows(
             link,
-            f"UPDATE {self.jobs} SET locked_at = {NOW}, locked_by = %s, claim_token = %s,"
-            f" attempts = attempts + 1, {LET_KEY_GO} WHERE id = ANY(%s::bigint[])"
-            f" RETURNING {CLAIMED}, claim_token, unique_key",
-            (worker, token, array(ids)),
+            f"{before} UPDATE {self.jobs} SET locked_at = {NOW}, locked_by = %s, claim_token = %s,"
+            f" attempts = attempts + 1, {LET_KEY_GO} {which} RETURNING {CLAIMED}, claim_token, unique_key",
+            parameters,
         )
         return [Claimed(*row) for row in found]  # psycopg reads a column as what it is, and a time in UTC
 

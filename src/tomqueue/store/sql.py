@@ -142,10 +142,12 @@ class SqlStore(Dialect):
 
         def work(link: Any) -> tuple[Mapping[int, Claimed | Answer], list[Hold]]:
             held = self._end(link, endings) if endings else []
-            answers = dict(self._lockable(link, sorted(ids)))
+            won = {row.id: row for row in self._lock_free(link, sorted(ids), worker, token)}
+            left = sorted(set(ids).difference(won))
+            answers = dict(self._lockable(link, left)) if left else {}
             free = [row_id for row_id, answer in answers.items() if answer is None]
-            claimed = self._lock(link, free, worker, token) if free else []
-            won: dict[int, Claimed | Answer] = {row.id: row for row in claimed}
+            if free:
+                won |= {row.id: row for row in self._lock(link, free, worker, token)}
             return {row_id: won.get(row_id) or answers.get(row_id) or Answer.GONE for row_id in ids}, held
 
         return self._transact(work)
@@ -277,7 +279,9 @@ class SqlStore(Dialect):
         if gone := sorted(deleted.intersection(retried)):
             self._forget_errors(link, gone)
         return [
-            Hold(ending.id in deleted) if isinstance(ending, Delete) else self._let_go(link, ending)
+            (Hold.OURS if ending.id in deleted else Hold.LOST)
+            if isinstance(ending, Delete)
+            else self._let_go(link, ending)
             for ending in endings
         ]
 

@@ -17,8 +17,10 @@ class Turns:
 
     def urgency(self) -> int | None:
         """Return the rank below which something else goes first; None when nothing waits."""
-        ranks = (self._claims.most_urgent(), self._below())
-        return min((rank for rank in ranks if rank is not None), default=None)
+        job, message = self._claims.most_urgent(), self._below()
+        if job is None or message is None:
+            return message if job is None else job
+        return min(job, message)
 
     def start(self) -> Work | Handling | None:
         """Take what goes first; the claims' ``ended_turn`` follows when it has ended."""

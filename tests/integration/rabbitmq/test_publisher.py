@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,7 +27,7 @@ from tests.news import (
 from tomqueue.job import NewJob
 from tomqueue.store.sql import SqlStore
 from tomqueue.transport.base import Notification
-from tomqueue.transport.rabbitmq import publication
+from tomqueue.transport.rabbitmq import publication, sender
 from tomqueue.transport.rabbitmq.consumer import RabbitConsumer
 from tomqueue.transport.rabbitmq.publisher import RabbitPublisher
 
@@ -64,6 +65,22 @@ def test_what_came_in_one_call_travels_together(
     assert happens(lambda: is_sent(publisher))
     assert waiting_in(rabbitmq_url, f"{rabbitmq_prefix}.default.normal") == 3
     assert waiting_in(rabbitmq_url, f"{rabbitmq_prefix}.default.low") == 1
+
+
+def test_a_stream_of_calls_becomes_few_messages(
+    publisher: RabbitPublisher, rabbitmq_url: str, rabbitmq_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While calls follow each other it looks for news as often as it says, however often the broker confirms."""
+    monkeypatch.setattr(sender, "GATHER", 0.05)
+    publisher.publish([news(1)])
+    assert happens(lambda: is_sent(publisher))
+    began = time.monotonic()
+    for number in range(2, 302):
+        publisher.publish([news(number)])
+        time.sleep(0.001)  # the pace of the stream: confirms come in between
+    assert happens(lambda: is_sent(publisher))
+    looks = (time.monotonic() - began) / 0.05 + 2
+    assert waiting_in(rabbitmq_url, f"{rabbitmq_prefix}.default.normal") <= 1 + looks
 
 
 def test_a_message_says_what_the_contract_says(

@@ -11,6 +11,11 @@ from tomqueue.transport.rabbitmq.subscription import Subscription
 
 __all__ = ["RabbitConsumer"]
 
+ACK_SECONDS = 0.01
+"""How long an ack waits for others: each visit of the connection's thread takes the interpreter from a job."""
+ACKS = 4
+"""Acks go at once when this part of the prefetch waits, so that the broker goes on sending."""
+
 
 class RabbitConsumer:
     """A Consumer. Its connection lives in a thread of its own; only ``wait`` and ``close`` wait."""
@@ -23,7 +28,7 @@ class RabbitConsumer:
         self._subscription = Subscription(settings, queues, ranks, self._hand, reporting)
         self._link = Link(settings, "consumer", self._subscription, reporting)
         self._subscription.link = self._link
-        self._flushing = False
+        self._flushing = self._flushing_later = False
         self._woken = False
         self._closed = False
         self._link.start()
@@ -55,7 +60,11 @@ class RabbitConsumer:
     def ack(self, delivery: Delivery) -> None:
         """Say that the delivery is done with."""
         if self._hand.settle(delivery, requeue=False):
-            self._flush_soon()
+            if self._hand.acks * ACKS >= self._settings.prefetch:
+                self._flush_soon()
+            elif not self._flushing_later:
+                self._flushing_later = True
+                self._link.post(self._flush_later)
 
     def requeue(self, delivery: Delivery) -> bool:
         """Put the delivery back; False, when its channel is gone."""
@@ -121,4 +130,11 @@ class RabbitConsumer:
 
     def _flush(self) -> None:
         self._flushing = False
+        self._subscription.flush()
+
+    def _flush_later(self) -> None:
+        self._link.later(ACK_SECONDS, self._flush_now)
+
+    def _flush_now(self) -> None:
+        self._flushing_later = False
         self._subscription.flush()

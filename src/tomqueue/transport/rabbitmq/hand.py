@@ -136,6 +136,11 @@ class Hand:
             doubtful, self._doubtful = self._doubtful, []
             return doubtful
 
+    @property
+    def acks(self) -> int:
+        """How many messages are done with, and the broker was not told."""
+        return len(self._acked)
+
     def settled(self) -> tuple[list[int], list[int]]:
         """Return the tags to ack and to requeue, once."""
         with self.changed:

@@ -228,11 +228,15 @@ class Publication(OneChannel):
         if channel is not self._channel:
             return
         reached("publish.before_confirm")
+        stood_still = not self._may_publish()
         self._say_it_works()
         self.pulse.heard()
         for parcel, is_taken in self._under_way.answered(frame.method):
             self._answered(parcel, is_taken=is_taken)
-        self.pump()
+        if stood_still:
+            self.pump()
+        else:  # what waits is being gathered: a look with every confirm would send most of it singly
+            self._settle()
 
     def _answered(self, parcel: Parcel, *, is_taken: bool) -> None:
         if is_taken and not parcel.is_returned:
@@ -242,6 +246,7 @@ class Publication(OneChannel):
             if is_taken:
                 self._declarations.forget(self._topology.of_queue(parcel.queue))
                 self._outbox.put_back([parcel])
+                self._pump_soon()
             else:
                 self._try_again(parcel)
             return

@@ -19,7 +19,7 @@ __all__ = ["Sender"]
 
 
 LOOK_EVERY = 0.01
-GATHER = 0.002
+GATHER = 0.005
 """Seconds for which news is gathered while it comes in a stream: to be woken for each would cost its enqueue time."""
 
 

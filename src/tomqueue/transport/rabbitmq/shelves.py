@@ -53,7 +53,11 @@ class Shelves:
 
     def most_urgent(self) -> int | None:
         """Return the first priority that has something."""
-        return next((rank for rank, lines in enumerate(self._lines) if lines), None) if self.count else None
+        if self.count:
+            for rank, lines in enumerate(self._lines):
+                if lines:
+                    return rank
+        return None
 
     def sources(self) -> list[tuple[str, int]]:
         """Return the queues and priorities that have something."""
